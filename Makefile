@@ -1,0 +1,72 @@
+# The commands of this repository; `make help` lists them.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+BUILDAH ?= buildah
+BASE_IMAGE ?= docker.io/library/python:3.13-slim
+REGISTRY ?= localhost
+TAG ?= e2e
+FILE ?= examples/metricscluster.yaml
+
+.PHONY: help run test check format bench e2e images clean lock generate
+.DEFAULT_GOAL := help
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV)/run ## run a store and an agent here, from $(FILE); Ctrl-C ends both
+	@exec $(BIN)/metricscluster up $(FILE)
+
+test: $(VENV)/dev ## run the tests
+	@$(BIN)/pytest -n auto --ignore=tests/e2e
+
+check: $(VENV)/dev ## format, lint, types, import contracts, tests
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --quiet 2>/dev/null || $(BIN)/lint-imports
+	@$(MAKE) --no-print-directory test
+
+format: $(VENV)/dev ## format the code
+	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --quiet --fix .
+
+bench: $(VENV)/dev ## measure, and write the figures to bench/results
+	@$(BIN)/python -m bench
+
+e2e: $(VENV)/dev ## run the end-to-end tests on the cluster of KUBECONFIG
+	@$(BIN)/pytest tests/e2e
+
+images: ## build the three images as $(REGISTRY)/metricscluster-{store,agent,operator}:$(TAG)
+	@for part in store:store nodeagent:agent operator:operator; do \
+	  $(BUILDAH) bud --quiet --layers $(BUILD_OPTIONS) --build-arg BASE_IMAGE=$(BASE_IMAGE) \
+	    -f $${part%%:*}/Dockerfile -t $(REGISTRY)/metricscluster-$${part##*:}:$(TAG) . || exit 1; \
+	done
+
+generate: $(VENV)/dev ## write what is made from code: the CRD, its documentation
+	@$(BIN)/python -m metricsoperator.generate
+
+lock: $(VENV)/dev ## pin the newest allowed dependencies, with hashes, into requirements/
+	@for part in store agent operator run dev; do \
+	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	    --no-annotate --no-emit-package metricscluster -o requirements/$$part.txt $$(cat requirements/$$part.in) || exit 1; \
+	done
+
+clean: ## remove what the other commands made here; data of `make run` too
+	rm -rf $(VENV) .metricscluster .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info
+
+# An environment is made once and again whenever its lock file changes.
+$(VENV)/run: requirements/run.txt pyproject.toml
+	@$(call environment,run)
+
+$(VENV)/dev: requirements/dev.txt pyproject.toml
+	@$(call environment,dev)
+	@touch $(VENV)/run
+
+define environment
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "metricscluster needs Python 3.11 or newer; call make PYTHON=...")' && \
+	{ [ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV); } && \
+	echo "installing what is pinned in requirements/$(1).txt into $(VENV) (once)" && \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/$(1).txt && \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . && \
+	touch $(VENV)/$(1)
+endef

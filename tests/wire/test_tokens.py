@@ -1,0 +1,147 @@
+"""Tokens: what is accepted, and that nothing else is."""
+
+import base64
+import json
+import time
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from metricwire.errors import InvalidToken, SettingsError
+from metricwire.tokens import (
+    PUBLISHED_KEY,
+    KubernetesKeys,
+    new_pair,
+    public_key,
+    sign,
+    verify,
+    verify_service_account,
+)
+
+NOW = int(time.time())
+PRIVATE, PUBLIC = new_pair()
+KEY = public_key(PUBLIC)
+# spec/metric-store-api.md "Tokens": the known-good pair that cc-metric-store's documentation publishes
+PUBLISHED_TOKEN = (
+    "eyJ0eXAiOiJKV1QiLCJhbGciOiJFZERTQSJ9.eyJ1c2VyIjoiYWRtaW4iLCJyb2xlcyI6WyJST0xFX0FETUlOIiwiUk9MRV9BTkFMWVNUIiwiUk9MRV9VU0VSIl19."
+    "d-3_3FZTsadPjDEdsWrrQ7nS0edMAR4zjl-eK7rJU3HziNBfI9PDHDIpJVHTNN5E5SlLGLFXctWyKAkwhXL-Dw"
+)
+
+
+def test_the_published_pair_is_understood() -> None:
+    claims = verify(PUBLISHED_TOKEN, [public_key(PUBLISHED_KEY)], NOW)
+    assert (claims.subject, claims.roles, claims.expires) == ("admin", {"admin", "analyst", "user"}, None)
+
+
+def test_a_token_is_valid_until_exp_and_a_key_as_long_as_it_is_configured() -> None:
+    token = sign(PRIVATE, "me", ["admin"], issued=NOW, expires=NOW + 60)
+    assert verify(token, [public_key(PUBLISHED_KEY), KEY], NOW).roles == {"admin"}
+    with pytest.raises(InvalidToken):
+        verify(token, [KEY], NOW + 71)
+    with pytest.raises(InvalidToken):
+        verify(token, [public_key(PUBLISHED_KEY)], NOW)
+
+
+def b64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def signed(claims: dict[str, object], **header: object) -> str:
+    key = Ed25519PrivateKey.from_private_bytes(base64.b64decode(PRIVATE))
+    return jwt.encode(claims, key, algorithm="EdDSA", headers=header or None)
+
+
+NONE, NONE_CAPITAL = b64(b'{"alg":"none"}'), b64(b'{"alg":"None"}')
+HEAD, BODY, SIGNATURE = sign(PRIVATE, "me", ["admin"], issued=NOW).split(".")
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        "x",
+        "a.b.c",
+        f"{HEAD}.{BODY}.",
+        f"{HEAD}.{BODY}.{SIGNATURE[:-2]}",
+        f"{HEAD}.{BODY}.{SIGNATURE}AA",
+        f"{HEAD}.{b64(json.dumps({'roles': ['admin']}).encode())}.{SIGNATURE}",
+        f"{NONE}.{BODY}.",
+        f"{NONE_CAPITAL}.{BODY}.{SIGNATURE}",
+        jwt.encode({"roles": ["admin"]}, PUBLIC, algorithm="HS256"),
+        jwt.encode({"roles": ["admin"]}, base64.b64decode(PUBLIC), algorithm="HS256"),
+        jwt.encode({"roles": ["admin"]}, ec.generate_private_key(ec.SECP256R1()), algorithm="ES256"),
+        jwt.encode({"roles": ["admin"]}, rsa.generate_private_key(65537, 2048), algorithm="RS256"),
+        *(signed({"exp": value}) for value in (NOW - 60, str(NOW + 60), float(NOW + 60), -1, None, True, [NOW + 60], {"a": 1})),
+        signed({"nbf": NOW + 60}),
+        signed({"iat": NOW + 60}),
+        signed({"pad": "x" * 20_000}),
+        signed({}, crit=["exp"]),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
+def test_forged_and_stale_tokens_are_refused(token: str) -> None:
+    with pytest.raises(InvalidToken):
+        verify(token, [KEY], NOW)
+
+
+def test_roles_that_are_no_list_of_names_are_none() -> None:
+    for roles in ("admin", None, 3, {"admin": 1}):
+        assert verify(signed({"roles": roles}), [KEY], NOW).roles == frozenset()
+    assert verify(signed({"roles": ["ROLE_API", 3, None]}), [KEY], NOW).roles == {"api"}
+
+
+@pytest.mark.parametrize("text", ["", "abc", "AAAA", PUBLIC[:-4], f"{PUBLIC}AAAA"])
+def test_a_key_that_is_none_is_named(text: str) -> None:
+    with pytest.raises(SettingsError, match="cannot use public key"):
+        public_key(text)
+
+
+CLUSTER_KEY = rsa.generate_private_key(65537, 2048)
+
+
+def kubernetes(**changed: str) -> KubernetesKeys:
+    jwk = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(CLUSTER_KEY.public_key()))
+    values = {"issuer": "https://kubernetes", "audience": "metricscluster", "kid": "k1"} | changed
+    return KubernetesKeys({values.pop("kid"): jwt.PyJWK(jwk)}, **values)
+
+
+def service_account(algorithm: str = "RS256", **changed: object) -> str:
+    claims = {
+        "iss": "https://kubernetes",
+        "aud": ["metricscluster"],
+        "sub": "system:serviceaccount:monitoring:fritz-agent",
+        "exp": NOW + 600,
+        "iat": NOW,
+        "kubernetes.io": {"namespace": "monitoring", "node": {"name": "n1", "uid": "1"}},
+    } | changed
+    key = PUBLIC if algorithm == "HS256" else CLUSTER_KEY
+    return jwt.encode({k: v for k, v in claims.items() if v is not None}, key, algorithm=algorithm, headers={"kid": "k1"})
+
+
+def test_a_service_account_token_says_who_and_on_which_node() -> None:
+    claims = verify_service_account(service_account(), kubernetes(), NOW)
+    assert claims.subject == "system:serviceaccount:monitoring:fritz-agent"
+    assert (claims.node, claims.roles) == ("n1", frozenset())
+    unbound = verify_service_account(service_account(**{"kubernetes.io": {"namespace": "x"}}), kubernetes(), NOW)
+    assert unbound.node is None
+
+
+@pytest.mark.parametrize(
+    ("token", "keys"),
+    [
+        (service_account(aud=["api"]), kubernetes()),
+        (service_account(aud=None), kubernetes()),
+        (service_account(iss="https://other"), kubernetes()),
+        (service_account(exp=NOW - 60), kubernetes()),
+        (service_account(exp=None), kubernetes()),
+        (service_account(), kubernetes(kid="k2")),
+        (service_account("HS256"), kubernetes()),
+        (sign(PRIVATE, "x", [], issued=NOW), kubernetes()),
+        ("", kubernetes()),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
+def test_other_service_account_tokens_are_refused(token: str, keys: KubernetesKeys) -> None:
+    with pytest.raises(InvalidToken):
+        verify_service_account(token, keys, NOW)

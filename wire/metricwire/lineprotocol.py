@@ -1,0 +1,322 @@
+r"""Line protocol: bytes to samples and back (spec/metric-store-api.md "Line protocol").
+
+    line        = metric { "," tag } " " field { "," field } [ " " timestamp ]
+    tag         = key "=" value            field = key "=" ( number | string | boolean )
+    number      = float | integer "i" | unsigned "u"
+
+Rules
+- A line ends at LF (or CRLF) outside of a quoted string; a string that is not closed within `Limits.line` bytes ends at the
+  first LF, so that one stray quote costs one line. `#` starts a comment. Empty lines are nothing.
+- A backslash escapes "," and " " in a metric, and "," "=" " " in tags and field keys; before anything else it is a backslash.
+- Of a tag given twice the last counts, `host` and `hostname` being the same tag. `unit`, `source`, `group` are dropped.
+- One field, `value`: a finite number. Lines whose field is `event`, `log` or `control` are messages of the same flavour,
+  counted and left out. The metric `info` sets labels instead of a sample.
+- Timestamps are told apart by magnitude: seconds, ms, us, ns; cut to seconds. None: `now`.
+
+This is the reference: every faster path must give the same answer for any bytes. Invariant: any bytes give samples, labels or
+BadLine, never another exception, and however the bytes are cut, the same ones.
+"""
+
+import math
+import re
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from metricwire.errors import BadInput
+from metricwire.samples import Labels, Place, Sample, SeriesKey
+
+TEXT_SHOWN = 80  # characters of a bad line that a report repeats
+META_TAGS = frozenset({"unit", "source", "group"})  # ClusterCockpit's: they describe, they do not identify
+MESSAGES = frozenset({"event", "log", "control"})
+LABEL_METRIC = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one line may hold; beyond it the line is refused, never cut."""
+
+    line: int = 65536  # bytes, its LF not counted
+    tags: int = 32
+    name: int = 255  # bytes of a metric name, tag name or tag value
+
+
+class BadLine(NamedTuple):
+    """A line that was not taken: its number in the body (from 1), its first characters, and why."""
+
+    number: int
+    text: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Batch:
+    """What some bytes held, in order."""
+
+    samples: list[Sample] = field(default_factory=list)
+    labels: list[Labels] = field(default_factory=list)
+    bad: list[BadLine] = field(default_factory=list)
+    messages: int = 0  # events, logs and control lines left out
+
+
+class Refused(Exception):
+    """Inside this module: why the line at hand is bad."""
+
+
+def decode(body: bytes, *, now: int, cluster: str = "", limits: Limits | None = None) -> Batch:
+    """All of a body at once; see Decoder."""
+    decoder = Decoder(now=now, cluster=cluster, limits=limits)
+    decoder.feed(body)
+    return decoder.close()
+
+
+class Decoder:
+    """Bytes in, in pieces of any size; the batch out at `close`.
+
+    `now` (seconds) is given to lines without a timestamp, `cluster` to lines without that tag.
+    """
+
+    def __init__(self, *, now: int, cluster: str = "", limits: Limits | None = None) -> None:
+        self.now = now
+        self.cluster = cluster
+        self.limits = limits or Limits()
+        self.batch = Batch()
+        self._rest = bytearray()
+        self._number = 0
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes; lines that are complete go to the batch."""
+        self._rest += data
+        if b"\n" in data:
+            self._take_lines(final=False)
+
+    def close(self) -> Batch:
+        """The end of the bytes: what is left is the last line."""
+        self._take_lines(final=True)
+        return self.batch
+
+    def _take_lines(self, final: bool) -> None:
+        rest = bytes(self._rest)
+        start = 0
+        while start < len(rest):
+            end = _line_end(rest, start, self.limits.line, final)
+            if end is None:
+                break
+            self._number += 1
+            self._take(rest[start:end])
+            self._number += rest.count(b"\n", start, end)  # inside quoted strings
+            start = end + 1
+        self._rest = bytearray(rest[start:])
+
+    def _take(self, raw: bytes) -> None:
+        line = raw.removesuffix(b"\r").strip(b" ")
+        if not line or line.startswith(b"#"):
+            return
+        try:
+            if len(raw) > self.limits.line:
+                raise Refused(f"longer than {self.limits.line} bytes")
+            self._parse(line)
+        except Refused as refused:
+            text = raw[: 4 * TEXT_SHOWN].decode("utf-8", "replace")[:TEXT_SHOWN]
+            self.batch.bad.append(BadLine(self._number, text, str(refused)))
+
+    def _parse(self, line: bytes) -> None:
+        found = _LINE.fullmatch(line)
+        if not found:
+            raise Refused("not of the form metric,tags value=number timestamp")
+        head, fields, stamp = found.groups()
+        value = _value(fields)
+        if value is None:
+            self.batch.messages += 1
+            return
+        series = parse_head(head, self.cluster, self.limits)
+        if series.metric == LABEL_METRIC:
+            self.batch.labels.append(Labels(series.place, series.tags))
+            return
+        timestamp = self.now if stamp is None else _seconds(stamp)
+        self.batch.samples.append(Sample(series, timestamp, value))
+
+
+def _line_end(text: bytes, start: int, longest: int, final: bool) -> int | None:
+    """Where the line at `start` ends (its LF, or the end of the text); None: the rest has still to come.
+
+    An LF inside a quoted string does not end a line, unless the string is not closed within the longest line.
+    """
+    first = text.find(b"\n", start)
+    if first < 0:
+        return len(text) if final else None
+    if text.find(b'"', start, first) < 0:
+        return first
+    reach = start + longest + 1
+    found = _QUOTED_LINE.match(text, start, reach)
+    if found is None or found.end() == first:
+        return first
+    if found.end() < len(text):
+        return first if found.end() == reach or found["open"] else found.end()
+    if not final:
+        return None
+    return first if found["open"] else len(text)
+
+
+def parse_head(head: bytes, cluster: str, limits: Limits) -> SeriesKey:
+    """The series that `metric,tag=value,...` names. Refused says what is wrong with it."""
+    name, *pairs = _split(head, _HEAD_PART) if b"\\" in head else head.split(b",")
+    if len(pairs) > limits.tags:
+        raise Refused(f"more than {limits.tags} tags")
+    tags: dict[str, str] = {}
+    for pair in pairs:
+        parts = _split(pair, _TAG_PART) if b"\\" in pair else pair.split(b"=")
+        if len(parts) != 2:
+            raise Refused(f"tag {_shown(pair)} is not of the form name=value")
+        key = _text(parts[0], "tag name", limits, b",= ")
+        tags["hostname" if key == "host" else key] = _text(parts[1], f"tag {key}", limits, b",= ")
+    metric = _text(name, "metric", limits, b", ")
+    return SeriesKey(_place(tags, cluster), metric, tuple(sorted(tags.items())))
+
+
+def _place(tags: dict[str, str], cluster: str) -> Place:
+    """Take the tags that say where out of `tags`."""
+    for meta in META_TAGS & tags.keys():
+        del tags[meta]
+    cluster, host = tags.pop("cluster", cluster), tags.pop("hostname", "")
+    if not cluster:
+        raise Refused("no cluster tag, and no default cluster was given with the request")
+    if not host:
+        raise Refused("no hostname tag")
+    for what, name in (("cluster", cluster), ("hostname", host)):
+        if ".." in name or "/" in name or "\\" in name or name == ".":
+            raise Refused(f"{what} {_shown(name.encode())} must not contain '..', '/' or '\\'")
+    kind, kind_id = tags.pop("type", ""), tags.pop("type-id", "")
+    below, below_id = tags.pop("stype", ""), tags.pop("stype-id", "")
+    if kind == "node":
+        kind = kind_id = ""
+    if (kind_id and not kind) or (below_id and not below):
+        raise Refused("type-id without type" if kind_id and not kind else "stype-id without stype")
+    return Place(cluster, host, kind, kind_id, below, below_id)
+
+
+def _value(fields: bytes) -> float | None:
+    """The number of the field `value`; None for messages."""
+    found = [(m[1], m[2]) for m in _FIELD.finditer(fields)]
+    if any(key.decode("ascii", "replace") in MESSAGES for key, _ in found):
+        return None
+    if len(found) != 1 or found[0][0] != b"value":
+        names = ", ".join(_shown(key) for key, _ in found[:3])
+        raise Refused(f"expected the one field value, found {names}")
+    return _number(found[0][1])
+
+
+def _number(text: bytes) -> float:
+    if _FLOAT.fullmatch(text):
+        number = float(text)
+    elif _INTEGER.fullmatch(text):
+        number = _integer(text)
+    else:
+        raise Refused(f"value {_shown(text)} is not a finite number")
+    if math.isinf(number):
+        raise Refused(f"value {_shown(text)} is larger than a 64-bit float")
+    return number
+
+
+def _integer(text: bytes) -> float:
+    digits = text[:-1]
+    low, high = (-(2**63), 2**63 - 1) if text.endswith(b"i") else (0, 2**64 - 1)
+    if len(digits) > 20 or not low <= int(digits) <= high:
+        raise Refused(f"value {_shown(text)} is not within 64 bits")
+    return float(int(digits))
+
+
+def _seconds(stamp: bytes) -> int:
+    """A timestamp in seconds, whatever its unit: no second before year 5138 has 12 digits, no ms 15, no us 18."""
+    if len(stamp) > 20 or not _STAMP.fullmatch(stamp):
+        raise Refused(f"timestamp {_shown(stamp)} is not an integer of 64 bits")
+    number = int(stamp)
+    if not -(2**63) <= number < 2**63:
+        raise Refused(f"timestamp {_shown(stamp)} is not an integer of 64 bits")
+    size = abs(number)
+    unit = 1 if size < 10**11 else 10**3 if size < 10**14 else 10**6 if size < 10**17 else 10**9
+    return number // unit
+
+
+def _split(text: bytes, part: re.Pattern[bytes]) -> list[bytes]:
+    """`text` cut at the separators that are not escaped; the escapes stay in."""
+    parts, at = [], 0
+    while True:
+        found = part.match(text, at)
+        assert found is not None  # the patterns match the empty text
+        parts.append(found[0])
+        if found.end() == len(text):
+            return parts
+        at = found.end() + 1
+
+
+def _text(raw: bytes, what: str, limits: Limits, escaped: bytes) -> str:
+    """A name without its escapes: not empty, not too long, UTF-8, no control characters."""
+    if b"\\" in raw:
+        raw = re.sub(rb"\\([" + escaped + rb"])", rb"\1", raw)
+    if not raw:
+        raise Refused(f"{what} is empty")
+    if len(raw) > limits.name:
+        raise Refused(f"{what} is longer than {limits.name} bytes")
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        raise Refused(f"{what} {_shown(raw)} is not UTF-8") from None
+    if _CONTROL.search(text):
+        raise Refused(f"{what} {_shown(raw)} has a control character")
+    return text
+
+
+def _shown(raw: bytes) -> str:
+    return ascii(raw[:TEXT_SHOWN].decode("utf-8", "replace"))
+
+
+# Possessive and atomic forms: a backslash that escapes is never given back, and no input makes them backtrack.
+_STRING = rb'"(?>[^"\\]|\\.)*+"'
+_HEAD = rb"(?>\\[, =]|[^ \n])++"
+_KEY = rb"(?>\\[,= ]|[^,= \n])++"
+_FIELD_TEXT = _KEY + rb"=(?>" + _STRING + rb'|[^,= "\n]++)'
+_LINE = re.compile(rb"(" + _HEAD + rb") ++(" + _FIELD_TEXT + rb"(?:," + _FIELD_TEXT + rb")*+)(?: ++([^ \n]++))?+", re.DOTALL)
+_QUOTED_LINE = re.compile(  # up to the LF after the last string, or into a string that is open where the bytes end
+    rb" *+" + _HEAD + rb" ++(?:" + _FIELD_TEXT + rb",)*+"
+    rb"(?:" + _FIELD_TEXT + rb"[^\n]*+|" + _KEY + rb'=(?P<open>"(?>[^"\\]|\\.)*+\\?)\Z)',
+    re.DOTALL,
+)
+_FIELD = re.compile(rb"(" + _KEY + rb")=(" + _STRING + rb'|[^,= "]++)', re.DOTALL)
+_HEAD_PART = re.compile(rb"(?>\\[,= ]|[^,])*+")
+_TAG_PART = re.compile(rb"(?>\\[,= ]|[^=])*+")
+_FLOAT = re.compile(rb"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_INTEGER = re.compile(rb"[+-]?[0-9]+i|[0-9]+u")
+_STAMP = re.compile(rb"-?[0-9]+")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def encode(sample: Sample) -> bytes:
+    """One line, without LF. BadInput for what no line can carry."""
+    if not math.isfinite(sample.value):
+        raise BadInput(f"cannot encode {sample.series.metric}: value {sample.value} is not finite")
+    return b"%b value=%b %d" % (encode_head(sample.series), repr(sample.value).encode(), sample.timestamp)
+
+
+def encode_labels(labels: Labels, timestamp: int) -> bytes:
+    """An `info` line, without LF."""
+    return b"%b value=1 %d" % (encode_head(SeriesKey(labels.place, LABEL_METRIC, labels.labels)), timestamp)
+
+
+def encode_head(series: SeriesKey) -> bytes:
+    """`metric,cluster=...,hostname=...[,type=...]...`: what stays the same from sample to sample of a series."""
+    place = series.place
+    if series.metric.startswith("#"):
+        raise BadInput(f"cannot encode metric {series.metric!r}: a line that starts with # is a comment")
+    levels = [("type", place.type), ("type-id", place.type_id), ("stype", place.stype), ("stype-id", place.stype_id)]
+    tags = [("cluster", place.cluster), ("hostname", place.host), *((k, v) for k, v in levels if v), *series.tags]
+    pairs = [b"," + _escape(key, ",= ") + b"=" + _escape(value, ",= ") for key, value in tags]
+    return _escape(series.metric, ", ") + b"".join(pairs)
+
+
+def _escape(name: str, special: str) -> bytes:
+    """BadInput for an empty name, a control character or a final backslash: no line can carry these."""
+    if not name or name.endswith("\\") or _CONTROL.search(name):
+        raise BadInput(f"cannot encode name {name!r}: it is empty, ends with a backslash or has a control character")
+    for char in special:
+        name = name.replace(char, "\\" + char)
+    return name.encode()
