@@ -50,10 +50,12 @@ class BadLine(NamedTuple):
 
 @dataclass(slots=True)
 class Batch:
-    """What some bytes held, in order."""
+    """What some bytes held, in order; `sample_lines` and `label_lines` are the line numbers of samples and labels."""
 
     samples: list[Sample] = field(default_factory=list)
+    sample_lines: list[int] = field(default_factory=list)
     labels: list[Labels] = field(default_factory=list)
+    label_lines: list[int] = field(default_factory=list)
     bad: list[BadLine] = field(default_factory=list)
     messages: int = 0  # events, logs and control lines left out
 
@@ -131,9 +133,11 @@ class Decoder:
         series = parse_head(head, self.cluster, self.limits)
         if series.metric == LABEL_METRIC:
             self.batch.labels.append(Labels(series.place, series.tags))
+            self.batch.label_lines.append(self._number)
             return
         timestamp = self.now if stamp is None else _seconds(stamp)
         self.batch.samples.append(Sample(series, timestamp, value))
+        self.batch.sample_lines.append(self._number)
 
 
 def _line_end(text: bytes, start: int, longest: int, final: bool) -> int | None:

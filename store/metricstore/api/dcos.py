@@ -1,0 +1,64 @@
+"""The DC/OS Metrics API for every node of the cluster (spec/dcos-metrics-api.md)."""
+
+import time
+from collections.abc import Callable
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from metricstore.api.auth import Caller, Permission
+from metricstore.api.problems import problem
+from metricstore.api.routes import Route
+from metricstore.engine import Engine
+from metricwire import dcos
+from metricwire.errors import NotFound
+from metricwire.samples import Place
+
+HERE = "/system/v1/metrics/v0"
+THERE = "/system/v1/agent/{agent_id}/metrics/v0"
+
+
+class Dcos:
+    """`/system/v1/...`: a node is asked by its name, or by `?node=`, or is the one the settings name."""
+
+    def __init__(self, engine: Engine, cluster: str, node: str, clock: Callable[[], float] = time.time) -> None:
+        self._engine, self._cluster, self._node, self._clock = engine, cluster, node, clock
+        self.routes = tuple(
+            route
+            for prefix in (HERE, THERE)
+            for route in (
+                Route(f"{prefix}/node", ("GET",), Permission.READ, self.node),
+                Route(f"{prefix}/ping", ("GET",), Permission.READ, self.ping),
+            )
+        )
+
+    async def node(self, request: Request, _: Caller) -> Response:
+        """All host datapoints of a node; 204 when none is fresh."""
+        asked = self._asked(request)
+        if not dcos.accepts_json(request.headers.get("accept")):
+            return problem(406, "cannot answer in another form: application/json is the one there is")
+        points = dcos.host_datapoints(self._engine.fresh(dcos.FRESH, asked.cluster, asked.host)) if asked else []
+        if not asked or not points:
+            return Response(status_code=204)
+        return _json(dcos.message(points, node=asked.host, cluster=asked.cluster))
+
+    async def ping(self, request: Request, _: Caller) -> Response:
+        """Is somebody there?"""
+        self._asked(request)
+        return _json(dcos.ping(self._clock()))
+
+    def _asked(self, request: Request) -> Place | None:
+        """The node that is asked for; None while there is none at all, NotFound when there is none of that name."""
+        cluster = request.query_params.get("cluster", self._cluster)
+        clusters = [cluster] if cluster else self._engine.clusters()
+        node = request.path_params.get("agent_id") or request.query_params.get("node") or self._node
+        hosts = (Place(name, host) for name in clusters for host in self._engine.hosts(name) if not node or host == node)
+        found = next(hosts, None)
+        if node and not found:
+            raise NotFound(f"cannot find node {node!r}: no samples of it have come in")
+        return found
+
+
+def _json(content: object) -> Response:
+    return Response(orjson.dumps(content), media_type="application/json")

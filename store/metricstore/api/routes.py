@@ -1,0 +1,45 @@
+"""The route table: each route with its methods and what it needs. What is not in a table does not exist."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import NamedTuple
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from metricstore.api import problems
+from metricstore.api.auth import Caller, Gate, Permission
+from metricwire.errors import MetricsError
+
+Handler = Callable[[Request, Caller], Awaitable[Response]]
+
+
+class Route(NamedTuple):
+    """One path, with and without a slash at its end; GET brings HEAD along."""
+
+    path: str
+    methods: tuple[str, ...]
+    needs: Permission
+    handler: Handler
+
+
+def application(gate: Gate, routes: Iterable[Route]) -> FastAPI:
+    """An application of these routes and no others; all errors answered in the documented shape."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    app.add_exception_handler(MetricsError, problems.on_expected)
+    app.add_exception_handler(HTTPException, problems.on_http)
+    app.add_exception_handler(Exception, problems.on_unexpected)
+    for route in routes:
+        methods = [*route.methods, *(["HEAD"] if "GET" in route.methods else [])]
+        for path in {route.path.rstrip("/") or "/", route.path.rstrip("/") + "/"}:
+            app.add_route(path, _guarded(gate, route), methods)
+    return app
+
+
+def _guarded(gate: Gate, route: Route) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        caller = await gate.admit(request.headers.get("authorization"), route.needs)
+        return await route.handler(request, caller)
+
+    return endpoint

@@ -1,0 +1,52 @@
+"""The data folder: ours alone while we run, and of one cluster for good."""
+
+import fcntl
+import os
+from pathlib import Path
+
+import msgspec
+
+from metricstore.disk.files import Files
+from metricstore.disk.formats import FORMAT, IDENTITY_NAME, LOCK_NAME, LOG_NAME
+from metricwire.errors import SettingsError
+
+
+class Directory:
+    """An open data folder. SettingsError when it cannot be used: not writable, in use, of another cluster, too new."""
+
+    def __init__(self, path: Path, cluster: str, files: Files) -> None:
+        self.path = path
+        self.log = path / LOG_NAME
+        try:
+            self.log.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise SettingsError(f"cannot use data folder {path}: {error.strerror}") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise SettingsError(f"cannot use data folder {path}: another store is running on it") from error
+        self._identify(cluster, files)
+
+    def _identify(self, cluster: str, files: Files) -> None:
+        """Check whose folder it is; a new one becomes the cluster's."""
+        path = self.path / IDENTITY_NAME
+        try:
+            known = msgspec.json.decode(path.read_bytes(), type=dict[str, str | int])
+        except FileNotFoundError:
+            known = {}
+        except (OSError, msgspec.DecodeError) as error:
+            raise SettingsError(f"cannot read {path}: {error}; it says which cluster the folder belongs to") from error
+        if known.get("format", FORMAT) != FORMAT:
+            raise SettingsError(f"cannot use data folder {self.path}: format {known['format']} is newer than {FORMAT}, ours")
+        if known.get("cluster") and cluster and known["cluster"] != cluster:
+            raise SettingsError(f"cannot use data folder {self.path}: it belongs to cluster {known['cluster']}, not {cluster}")
+        if not known or (cluster and not known.get("cluster")):
+            try:
+                files.replace(path, msgspec.json.encode({"format": FORMAT, "cluster": cluster}))
+            except OSError as error:
+                raise SettingsError(f"cannot use data folder {self.path}: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Let another store have the folder."""
+        os.close(self._lock)

@@ -1,0 +1,1 @@
+"""Answering: requests understood, series selected, entries made. No HTTP, no disk."""

@@ -1,0 +1,54 @@
+"""What a client asks of `/api/query` and `/api/healthcheck` (spec/metric-store-api.md "Query")."""
+
+from typing import TypeVar
+
+import msgspec
+
+from metricwire.errors import BadInput
+
+Request = TypeVar("Request", bound=msgspec.Struct)
+
+
+class Query(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=False):
+    """One metric of one host, or of parts of it."""
+
+    metric: str
+    host: str = ""
+    type: str | None = None
+    type_ids: list[str] | None = None
+    subtype: str | None = None
+    subtype_ids: list[str] | None = None
+    resolution: int | None = 0
+    scale_by: float | None = None
+    aggreg: bool | None = False
+
+
+class QueryRequest(msgspec.Struct, frozen=True, rename="kebab"):
+    """Times in seconds; `to` is exclusive."""
+
+    cluster: str = ""
+    from_: int = msgspec.field(name="from", default=0)
+    to: int = 0
+    queries: list[Query] | None = None
+    for_all_nodes: list[str] | None = None
+    with_stats: bool | None = True
+    with_data: bool | None = True
+    with_padding: bool | None = True
+
+
+class HealthRequest(msgspec.Struct, frozen=True, rename="kebab"):
+    """Are these metrics of these nodes coming in?"""
+
+    cluster: str = ""
+    nodes: list[str] | None = None
+    metric_names: list[str] | None = None
+
+
+def read(body: bytes, form: type[Request]) -> Request:
+    """The request in a JSON body; BadInput says what does not fit, and where."""
+    try:
+        return msgspec.json.decode(body, type=form)
+    except msgspec.DecodeError as error:
+        raise BadInput(f"cannot read the request: {error}") from error
+    except RecursionError:
+        raise BadInput("cannot read the request: it is nested too deeply") from None
