@@ -1,6 +1,7 @@
 """The data folder: ours alone while we run, and of one cluster for good."""
 
 import fcntl
+import logging
 import os
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import msgspec
 from metricstore.disk.files import Files
 from metricstore.disk.formats import FORMAT, IDENTITY_NAME, LOCK_NAME, LOG_NAME
 from metricwire.errors import SettingsError
+
+logger = logging.getLogger(__name__)
 
 
 class Directory:
@@ -25,8 +28,13 @@ class Directory:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            self.close()
             raise SettingsError(f"cannot use data folder {path}: another store is running on it") from error
-        self._identify(cluster, files)
+        try:
+            self._identify(cluster, files)
+        except SettingsError:
+            self.close()
+            raise
 
     def _identify(self, cluster: str, files: Files) -> None:
         """Check whose folder it is; a new one becomes the cluster's."""
@@ -35,8 +43,11 @@ class Directory:
             known = msgspec.json.decode(path.read_bytes(), type=dict[str, str | int])
         except FileNotFoundError:
             known = {}
-        except (OSError, msgspec.DecodeError) as error:
-            raise SettingsError(f"cannot read {path}: {error}; it says which cluster the folder belongs to") from error
+        except OSError as error:
+            raise SettingsError(f"cannot read {path}: {error.strerror}; it says which cluster the folder belongs to") from error
+        except msgspec.DecodeError as error:
+            logger.warning("%s is damaged (%s): it is written anew", path, error)
+            known = {}
         if known.get("format", FORMAT) != FORMAT:
             raise SettingsError(f"cannot use data folder {self.path}: format {known['format']} is newer than {FORMAT}, ours")
         if known.get("cluster") and cluster and known["cluster"] != cluster:

@@ -4,8 +4,8 @@
     store.json = {"format": 1, "cluster": "<name or empty>"}
     segment   = "<20 digits>.log"                  numbered upwards; a new one at every start
     segment   = head { record }
-    head      = "MXSEG" version:u8 reserved:u16
-    record    = "MXRC" kind:u8 reserved:u8*3 length:u32 crc:u32 payload       crc: CRC-32 of kind ... length and payload
+    head      = "MXSEG1"
+    record    = "MXR1" kind:u8 length:u32 crc:u32 payload                     crc: CRC-32 of kind, length and payload
     payload   = samples | labels | frequencies     by kind; integers little-endian
 
     samples     = definitions:u32 count:u32 msgpack number:u32*count timestamp:i64*count value:f64*count
@@ -14,14 +14,15 @@
     labels      = msgpack [[cluster, host, type, type_id, stype, stype_id, [[label, value]...]]...]
     frequencies = msgpack {metric: seconds}        observed, not configured
 
-A segment needs no other one to be read. Series numbers hold within one segment only.
+A segment needs no other one to be read: series numbers hold within one segment only. The digits in the magic numbers are the
+format's version, as in store.json.
 """
 
 import enum
 import struct
 import zlib
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -35,12 +36,16 @@ LOCK_NAME = "lock"
 LOG_NAME = "log"
 SEGMENT_DIGITS = 20
 SEGMENT_SUFFIX = ".log"
-SEGMENT_HEAD = struct.Struct("<5sBH")
-SEGMENT_MAGIC = b"MXSEG"
-RECORD_HEAD = struct.Struct("<4sB3xII")
-RECORD_MAGIC = b"MXRC"
+SEGMENT_HEAD = b"MXSEG1"
+RECORD_HEAD = struct.Struct("<4sBII")
+RECORD_MAGIC = b"MXR1"
 RECORD_LONGEST = 256 * 1024**2  # bytes of a payload; a longer length is damage
 _COUNTS = struct.Struct("<II")
+_Pairs = tuple[tuple[str, str], ...]
+_DEFINITIONS = msgspec.msgpack.Decoder(list[tuple[int, str, str, str, str, str, str, str, _Pairs]])
+_LABELS = msgspec.msgpack.Decoder(list[tuple[str, str, str, str, str, str, _Pairs]])
+_FREQUENCIES = msgspec.msgpack.Decoder(dict[str, int])
+Form = TypeVar("Form")
 
 
 class Kind(enum.IntEnum):
@@ -68,11 +73,6 @@ def segment_name(number: int) -> str:
     return f"{number:0{SEGMENT_DIGITS}}{SEGMENT_SUFFIX}"
 
 
-def segment_head() -> bytes:
-    """The first bytes of a segment."""
-    return SEGMENT_HEAD.pack(SEGMENT_MAGIC, FORMAT, 0)
-
-
 def record(kind: Kind, payload: bytes) -> bytes:
     """A whole record."""
     crc = zlib.crc32(payload, zlib.crc32(bytes([kind]) + len(payload).to_bytes(4, "little")))
@@ -94,15 +94,14 @@ def pack_samples(columns: Columns, definitions: Iterable[tuple[int, SeriesKey]])
 
 def unpack_samples(payload: bytes) -> tuple[Columns, list[tuple[int, SeriesKey]]]:
     """Columns and definitions of a samples record. Damaged when the lengths do not add up."""
-    try:
-        size, count = _COUNTS.unpack_from(payload)
-        at = _COUNTS.size + size
-        if at + 20 * count != len(payload):
-            raise Damaged("the lengths do not add up")
-        found = msgspec.msgpack.decode(payload[_COUNTS.size : at])
-        definitions = [(row[0], SeriesKey(Place(*row[1:7]), row[7], tuple(map(tuple, row[8])))) for row in found]
-    except (struct.error, msgspec.DecodeError, TypeError, IndexError) as error:
-        raise Damaged(str(error)) from error
+    if len(payload) < _COUNTS.size:
+        raise Damaged("it is cut short")
+    size, count = _COUNTS.unpack_from(payload)
+    at = _COUNTS.size + size
+    if at + 20 * count != len(payload):
+        raise Damaged("the lengths do not add up")
+    found = _decoded(payload[_COUNTS.size : at], _DEFINITIONS)
+    definitions = [(row[0], SeriesKey(Place(*row[1:7]), row[7], row[8])) for row in found]
     numbers = np.frombuffer(payload, np.uint32, count, at)
     timestamps = np.frombuffer(payload, np.int64, count, at + 4 * count)
     return Columns(numbers, timestamps, np.frombuffer(payload, np.float64, count, at + 12 * count)), definitions
@@ -115,10 +114,7 @@ def pack_labels(labels: Iterable[Labels]) -> bytes:
 
 def unpack_labels(payload: bytes) -> list[Labels]:
     """What a labels record sets, in order."""
-    try:
-        return [Labels(Place(*row[:6]), tuple(map(tuple, row[6]))) for row in msgspec.msgpack.decode(payload)]
-    except (msgspec.DecodeError, TypeError, IndexError) as error:
-        raise Damaged(str(error)) from error
+    return [Labels(Place(*row[:6]), row[6]) for row in _decoded(payload, _LABELS)]
 
 
 def pack_frequencies(frequencies: Mapping[str, int]) -> bytes:
@@ -128,7 +124,11 @@ def pack_frequencies(frequencies: Mapping[str, int]) -> bytes:
 
 def unpack_frequencies(payload: bytes) -> dict[str, int]:
     """What a frequencies record says."""
+    return _decoded(payload, _FREQUENCIES)
+
+
+def _decoded(payload: bytes, decoder: msgspec.msgpack.Decoder[Form]) -> Form:
     try:
-        return msgspec.msgpack.decode(payload, type=dict[str, int])
-    except msgspec.DecodeError as error:
+        return decoder.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Damaged(str(error)) from error

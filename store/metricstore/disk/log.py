@@ -7,7 +7,9 @@ Theory of operation
 - Reading skips what is damaged: it looks for the next record whose checksum holds, counts the damage, and goes on.
 """
 
+import errno
 import mmap
+import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -71,10 +73,10 @@ class Log:
         self._closed[-1].newest = max(self._closed[-1].newest, newest)
 
     def _records(self, content: mmap.mmap) -> Iterator[Record]:
-        at = formats.SEGMENT_HEAD.size
-        if content[: len(formats.SEGMENT_MAGIC)] != formats.SEGMENT_MAGIC:
+        at = len(formats.SEGMENT_HEAD)
+        if content[:at] != formats.SEGMENT_HEAD:
             self.damaged += 1
-            at = 0
+            at = _next_record(content, 0)
         while at < len(content):
             try:
                 kind, payload = _record_at(content, at)
@@ -90,9 +92,8 @@ class Log:
         path = self.directory / formats.segment_name(self.number + 1)
         file = self._files.create(path)
         try:
-            head = formats.segment_head()
-            if self._files.append(file, [head]) != len(head):
-                raise OSError(28, "No space left on device")
+            if self._files.append(file, [formats.SEGMENT_HEAD]) != len(formats.SEGMENT_HEAD):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             self._files.sync_directory(self.directory)
         except OSError:
             self._files.close(file)
@@ -102,7 +103,7 @@ class Log:
             self._files.close(self._file)
             self._closed.append(Segment(self.number, self.newest))
         self._file, self.number = file, self.number + 1
-        self.size, self.newest = formats.SEGMENT_HEAD.size, 0
+        self.size, self.newest = len(formats.SEGMENT_HEAD), 0
 
     @property
     def full(self) -> bool:

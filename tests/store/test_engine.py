@@ -1,0 +1,240 @@
+"""The engine: what was written is read back, now and after a restart."""
+
+import asyncio
+import errno
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from metricstore.disk.files import Files
+from metricstore.disk.formats import Columns
+from metricstore.engine import Engine
+from metricstore.settings import Metric
+from metricwire.errors import SettingsError, TooLarge, Unavailable
+from metricwire.samples import Labels, Place, SeriesKey
+
+NOW = 1_800_000_000
+HOST = Place("c", "h")
+
+
+class Store:
+    """An engine that can be stopped and started again on its folder."""
+
+    def __init__(self, path: Path, loop: asyncio.AbstractEventLoop, **options: Any) -> None:
+        self._path, self._loop = path, loop
+        self._options = {
+            "metrics": {"m": Metric(10, "sum"), "slow": Metric(60, "avg")},
+            "retention": 86400,
+            "series_limit": 100,
+            "waiting_limit": 1000,
+            "clock": lambda: NOW,
+        } | options
+        self.start()
+
+    def start(self) -> None:
+        self.running = True
+        self.engine = Engine(self._path, **self._options)
+        self.recovered = self.engine.recover()
+
+    def stop(self) -> None:
+        self.running = False
+        self._loop.run_until_complete(self.engine.close())
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def write(self, *samples: tuple[SeriesKey, int, float], labels: Sequence[Labels] = ()) -> None:
+        numbers = np.array([self.engine.number(key) for key, _, _ in samples], np.uint32)
+        timestamps = np.array([timestamp for _, timestamp, _ in samples], np.int64)
+        columns = Columns(numbers, timestamps, np.array([value for _, _, value in samples], np.float64))
+        self._loop.run_until_complete(self.engine.write(columns, list(labels)))
+
+    def read(self, metric: str, groups: Sequence[Sequence[str]] = ()) -> list[tuple[int, list[float | None]]]:
+        numbers = self.engine.select("c", "h", groups, metric)
+        if not numbers:
+            return []
+        rows = self.engine.read(numbers, 0, 2 * NOW, 10**6)
+        return [(rows.start, [None if np.isnan(v) else float(v) for v in row]) for row in rows.values]
+
+
+@pytest.fixture
+def make_store(tmp_path: Path, loop: asyncio.AbstractEventLoop) -> Iterator[Callable[..., Store]]:
+    stores = []
+
+    def make(**options: Any) -> Store:
+        stores.append(Store(tmp_path, loop, **options))
+        return stores[-1]
+
+    yield make
+    for store in stores:
+        if store.running:
+            store.stop()
+
+
+def series(metric: str = "m", **place: str) -> SeriesKey:
+    return SeriesKey(HOST._replace(**place), metric)
+
+
+def test_samples_are_there_after_a_restart(make_store: Callable[..., Store]) -> None:
+    store = make_store()
+    store.write((series(), NOW, 1.5), (series("slow"), NOW - 3, 2.0))
+    store.write((series(), NOW + 20, 0.1), (series(), NOW + 20, 0.2), (series(), NOW + 1, 9.0))
+    for _ in range(3):
+        assert store.read("m") == [(NOW, [9.0, None, 0.2])]
+        assert store.read("slow") == [(NOW - 3, [2.0])]
+        store.restart()
+    assert store.recovered.samples == 5
+
+
+def test_a_metric_nobody_configured_is_kept_at_the_frequency_observed(make_store: Callable[..., Store]) -> None:
+    store = make_store()
+    store.write((series("x"), NOW, 1.0), (series("x", type="t"), NOW, 5.0))
+    assert store.read("x") == [(NOW, [1.0])]
+    store.write((series("x"), NOW, 2.0))
+    store.write((series("x"), NOW + 3, 3.0))
+    for _ in range(2):
+        assert store.engine.metrics.frequency("x") == 3
+        assert store.read("x") == [(NOW, [2.0, 3.0])]
+        assert store.read("x", [["t"]]) == [(NOW, [5.0])]
+        store.restart()
+
+
+def test_the_frequency_observed_outlives_the_segment_it_was_observed_in(make_store: Callable[..., Store]) -> None:
+    now = [NOW]
+    store = make_store(clock=lambda: now[0])
+    store.write((series("x"), NOW, 1.0), (series("x"), NOW + 3, 3.0), labels=[Labels(HOST, (("rack", "r1"),))])
+    store.restart()
+    now[0] += 100_000
+    assert store.engine.expire()
+    store.restart()
+    assert store.engine.metrics.frequency("x") == 3
+    assert store.engine.labels_of(Place("c", "h", "t", "1")) == {"rack": "r1"}
+
+
+def test_labels_are_durable_and_the_last_ones_count(make_store: Callable[..., Store]) -> None:
+    store = make_store()
+    container = Place("c", "h", "container", "ab")
+    store.write(labels=[Labels(container, (("pod", "a"), ("rack", "x"))), Labels(HOST, (("rack", "r1"), ("zone", "z")))])
+    store.write(labels=[Labels(container, (("pod", "b"),))])
+    store.restart()
+    assert store.engine.labels_of(container._replace(stype="app")) == {"rack": "r1", "zone": "z", "pod": "b"}
+
+
+def test_what_is_past_the_retention_is_forgotten(make_store: Callable[..., Store]) -> None:
+    now = [NOW]
+    store = make_store(clock=lambda: now[0])
+    store.write((series(), NOW, 1.0))
+    store.restart()
+    now[0] += 80_000
+    store.write((series(), now[0], 2.0))
+    assert store.read("m")[0][1][0] == 1.0
+    now[0] += 10_000
+    assert store.engine.expire() == 2, "a window and a segment"
+    assert store.read("m") == [(NOW + 80_000, [2.0])]
+    store.restart()
+    assert store.read("m") == [(NOW + 80_000, [2.0])]
+
+
+def test_the_series_limit_holds_for_new_series_only(make_store: Callable[..., Store]) -> None:
+    store = make_store(series_limit=2)
+    store.write((series(), NOW, 1.0), (series("slow"), NOW, 1.0))
+    with pytest.raises(TooLarge, match=r"limit of 2 .*limits\.series"):
+        store.engine.number(series("third"))
+    assert store.engine.number(series()) == 0
+    store.stop()
+    again = make_store(series_limit=1)
+    assert again.read("slow"), "what was stored is there, whatever the limit is now"
+
+
+def test_places_that_are_spelt_alike_are_one(make_store: Callable[..., Store]) -> None:
+    store = make_store()
+    store.write((series(type="hwthread", type_id="1"), NOW, 1.0), (series(type="hwthread1"), NOW + 10, 2.0))
+    assert store.read("m", [["hwthread1"]]) == [(NOW, [1.0, 2.0])]
+
+
+def test_a_request_for_too_many_values_is_refused_before_it_is_read(make_store: Callable[..., Store]) -> None:
+    store = make_store()
+    store.write((series(), NOW - 80_000, 1.0), (series(), NOW, 2.0))
+    with pytest.raises(TooLarge, match=r"limits\.points"):
+        store.engine.read([0], 0, NOW + 1, 8000)
+    assert store.engine.read([0], 0, NOW + 1, 8001).values.shape == (1, 8001)
+
+
+class Faulty(Files):
+    """Fails as told."""
+
+    def __init__(self) -> None:
+        self.full = self.broken = False
+
+    def append(self, file: int, parts: Sequence[bytes]) -> int:
+        if self.full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().append(file, parts)
+
+    def sync(self, file: int) -> None:
+        if self.broken:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        super().sync(file)
+
+
+def test_a_full_disk_refuses_and_nothing_of_it_shows(make_store: Callable[..., Store]) -> None:
+    files = Faulty()
+    store = make_store(files=files)
+    store.write((series(), NOW, 1.0))
+    files.full = True
+    with pytest.raises(Unavailable, match="No space left on device") as refusal:
+        store.write((series(), NOW + 10, 2.0), (series("slow"), NOW, 3.0))
+    assert refusal.value.retry_after > 0
+    assert store.engine.commits.full
+    assert (store.read("m"), store.read("slow")) == ([(NOW, [1.0])], [])
+    files.full = False
+    store.write((series("slow"), NOW, 4.0))
+    assert not store.engine.commits.full
+    store.restart()
+    assert (store.read("m"), store.read("slow")) == ([(NOW, [1.0])], [(NOW, [4.0])])
+
+
+def test_after_a_failed_sync_nothing_is_acknowledged(make_store: Callable[..., Store]) -> None:
+    files, broken = Faulty(), []
+    store = make_store(files=files, on_broken=broken.append)
+    files.broken = True
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            store.write((series(), NOW, 1.0))
+        files.broken = False
+    assert broken
+    assert store.read("m") == []
+
+
+def test_writers_are_refused_when_too_much_waits(make_store: Callable[..., Store], loop: asyncio.AbstractEventLoop) -> None:
+    store = make_store(waiting_limit=10)
+    number = store.engine.number(series())
+    columns = Columns(np.full(8, number, np.uint32), np.arange(NOW, NOW + 8), np.arange(8.0))
+
+    async def flood() -> list[BaseException | None]:
+        return await asyncio.gather(*(store.engine.write(columns, []) for _ in range(5)), return_exceptions=True)
+
+    outcomes = loop.run_until_complete(flood())
+    assert [type(outcome) for outcome in outcomes] == [type(None)] + [Unavailable] * 4
+    store.write((series(), NOW, 1.0))
+
+
+def test_one_store_at_a_time(make_store: Callable[..., Store]) -> None:
+    make_store()
+    with pytest.raises(SettingsError, match="another store is running on it"):
+        make_store()
+
+
+def test_a_folder_belongs_to_one_cluster(make_store: Callable[..., Store], tmp_path: Path) -> None:
+    make_store(cluster="fritz").stop()
+    with pytest.raises(SettingsError, match="belongs to cluster fritz, not alex"):
+        make_store(cluster="alex")
+    (tmp_path / "store.json").write_bytes(b"\x00\x00")
+    store = make_store(cluster="fritz")
+    store.write((series(), NOW, 1.0))
+    assert b"fritz" in (tmp_path / "store.json").read_bytes(), "a damaged identity does not prevent the start"
