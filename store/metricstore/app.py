@@ -18,7 +18,7 @@ from metricstore.api.clustercockpit import ClusterCockpit
 from metricstore.api.dcos import Dcos
 from metricstore.api.operations import Operations
 from metricstore.api.prometheus import Prometheus, StoreCollector
-from metricstore.api.routes import application
+from metricstore.api.routes import Route, application
 from metricstore.api.serviceaccounts import ClusterKeys
 from metricstore.engine import Engine
 from metricstore.ingest import Ingest
@@ -64,18 +64,18 @@ class App:
         ingest = Ingest(self.engine, settings)
         registry = self._registry(ingest)
         public = Permission.PUBLIC if store.anonymous_metrics else Permission.READ
-        self.api: FastAPI = application(
-            gate,
-            (
-                *ClusterCockpit(self.engine, ingest, store.limits).routes,
-                *Dcos(self.engine, store.cluster, store.node).routes,
-                *Prometheus(self.engine, registry, public).routes,
-            ),
+        api = (
+            *ClusterCockpit(self.engine, ingest, store.limits).routes,
+            *Dcos(self.engine, store.cluster, store.node).routes,
+            *Prometheus(self.engine, registry, public).routes,
         )
-        self.operations: FastAPI = application(
-            gate,
-            (*Operations(lambda: self._state).routes, *Prometheus(self.engine, registry, Permission.PUBLIC).routes),
+        operations = (
+            *Operations(lambda: self._state).routes,
+            *Prometheus(self.engine, registry, Permission.PUBLIC).routes,
         )
+        self.route_table: tuple[Route, ...] = (*api, *operations)
+        self.api: FastAPI = application(gate, api)
+        self.operations: FastAPI = application(gate, operations)
 
     def _gate(self, dev: bool, open_to_all: bool) -> Gate:
         store, key = self.settings.metric_store, self.settings.main.jwt_public_key

@@ -217,21 +217,24 @@ class Engine:
         return int(grid.times(row, grid.last[row])[0])
 
     def fresh(self, intervals: int, cluster: str = "", host: str = "") -> list[Sample]:
-        """The last sample of every series, of one host if named, that is at most so many of its intervals old."""
+        """The last sample of every series that is at most so many of its intervals old; of one host, if it is named."""
         now = self._clock()
-        level = self.registry.find((cluster, host)) if host else self.registry.root
-        wanted = {n for part in level.walk() for group in part.series.values() for n in group} if host and level else None
+        wanted = self._of_host(cluster, host) if host else None
         found = []
         for frequency, grid in self._grids.items():
             rows, timestamps, values = grid.latest()
             young = timestamps >= now - intervals * frequency
-            for row, timestamp, value in zip(
-                rows[young].tolist(), timestamps[young].tolist(), values[young].tolist(), strict=True
-            ):
+            columns = (column[young].tolist() for column in (rows, timestamps, values))
+            for row, timestamp, value in zip(*columns, strict=True):
                 number = self._rows[frequency][row]
-                if not host or (wanted and number in wanted):
+                if wanted is None or number in wanted:
                     found.append(Sample(self.key(number), timestamp, value))
         return found
+
+    def _of_host(self, cluster: str, host: str) -> set[int]:
+        """All series of the host, in every cluster if none is named."""
+        levels = (self.registry.find((name, host)) for name in ([cluster] if cluster else self.clusters()))
+        return {n for level in levels if level for part in level.walk() for group in part.series.values() for n in group}
 
     def labels_of(self, place: Place) -> dict[str, str]:
         """Labels of the place and of those above it."""

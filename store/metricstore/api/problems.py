@@ -55,7 +55,10 @@ async def on_expected(_: Request, error: Exception) -> Response:
 async def on_http(_: Request, error: Exception) -> Response:
     """The answer to what the framework found: no such route, wrong method."""
     assert isinstance(error, HTTPException)
-    return problem(error.status_code, error.detail, dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if "Allow" in headers:
+        headers["Allow"] = ", ".join(sorted(headers["Allow"].split(", ")))
+    return problem(error.status_code, error.detail, headers)
 
 
 async def on_unexpected(_: Request, error: Exception) -> Response:

@@ -35,7 +35,6 @@ class Prometheus:
             sample
             for sample in self._engine.fresh(INTERVALS, wanted.get("cluster", ""), wanted.get("hostname", ""))
             if wanted.get("cluster", sample.series.place.cluster) == sample.series.place.cluster
-            and wanted.get("hostname", sample.series.place.host) == sample.series.place.host
             and wanted.get("metric", sample.series.metric) == sample.series.metric
         ]
         text = await asyncio.to_thread(exposition.render, samples, self._engine.labels_of)

@@ -1,0 +1,93 @@
+"""Every documented route by named cases: what is asked, what is answered (gnocchi's gabbits, in YAML beside this file).
+
+A file holds `cases`; each has a `name`, its own empty store with `settings` where given, and `steps`:
+`ask: METHOD path` with `headers`, `json` or `text` (`gzip: true` compresses it), then `status`, and what the answer must hold:
+`json` is compared whole, `holds` are parts of the text, `lacks` must not be in it, `with` are headers.
+`{now}` and `{now-60}` stand for times, `{admin}`, `{reader}` ... for tokens with that role.
+"""
+
+import gzip
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from metricstore.api.auth import Permission
+from metricwire.tokens import new_pair, sign
+
+CASES = Path(__file__).parent / "cases"
+PRIVATE, PUBLIC = new_pair()
+ROLES = ("admin", "api", "reader")
+
+
+def named_cases() -> list[Any]:
+    found = ((file.stem, case) for file in sorted(CASES.glob("*.yaml")) for case in yaml.safe_load(file.read_text())["cases"])
+    return [pytest.param(case, id=f"{group}: {case['name']}") for group, case in found]
+
+
+def filled(value: Any, now: int) -> Any:
+    """The case with times and tokens put in; a text that is one time becomes a number."""
+    if isinstance(value, dict):
+        return {key: filled(one, now) for key, one in value.items()}
+    if isinstance(value, list):
+        return [filled(one, now) for one in value]
+    if not isinstance(value, str):
+        return value
+    for role in ROLES:
+        value = value.replace(f"{{{role}}}", sign(PRIVATE, role, [role], issued=now - 5)) if f"{{{role}}}" in value else value
+    if found := re.fullmatch(r"{now([+-]\d+)?}", value):
+        return now + int(found[1] or 0)
+    return re.sub(r"{now([+-]\d+)?}", lambda found: str(now + int(found[1] or 0)), value)
+
+
+@pytest.mark.parametrize("case", named_cases())
+def test_case(case: dict[str, Any], make_app: Any, client: Any) -> None:
+    settings = {"main": {"jwt-public-key": PUBLIC}} | case.get("settings", {})
+    app = make_app(settings, open_to_all=case.get("open", False))
+    now = int(time.time()) // 10 * 10
+    for step in filled(case["steps"], now):
+        method, path = step["ask"].split()
+        headers = {"authorization": f"Bearer {sign(PRIVATE, 'admin', ['admin'], issued=now - 5)}"} | step.get("headers", {})
+        headers = {name: value for name, value in headers.items() if value is not None}
+        body = step.get("text", json.dumps(step["body"]) if "body" in step else "").encode()
+        if step.get("gzip"):
+            body, headers["content-encoding"] = gzip.compress(body), "gzip"
+        side = app.operations if step.get("port") == "operations" else app.api
+        answer = client(side)(method, path, headers=headers, content=body)
+        check(step, answer)
+
+
+def check(step: dict[str, Any], answer: Any) -> None:
+    assert answer.status_code == step["status"], answer.text
+    if "json" in step:
+        assert answer.json() == step["json"]
+    for text in step.get("holds", []):
+        assert text in answer.text
+    for text in step.get("lacks", []):
+        assert text not in answer.text
+    for name, value in step.get("with", {}).items():
+        assert answer.headers[name] == value
+
+
+def test_every_route_has_cases(make_app: Any) -> None:
+    app = make_app(open_to_all=True)
+    asked = "\n".join(re.findall(r'ask: "?\w+ ([^\s",]+)', "\n".join(file.read_text() for file in CASES.glob("*.yaml"))))
+    for route in app.route_table:
+        pattern = re.sub(r"\\{.*?\\}", "[^/]+", re.escape(route.path))
+        assert re.search(f"^{pattern}/?([?].*)?$", asked, re.MULTILINE), f"no case asks {route.path}"
+
+
+def test_every_route_says_what_it_needs(make_app: Any, client: Any) -> None:
+    """The applications hold the routes of the table and no others; without a token only PUBLIC ones answer."""
+    app = make_app({"main": {"jwt-public-key": PUBLIC}}, open_to_all=False)
+    for side in (app.api, app.operations):
+        for route in side.routes:
+            entry = next(one for one in app.route_table if one.path == (route.path.rstrip("/") or "/"))
+            for method in route.methods:
+                status = client(side)(method, route.path.replace("{agent_id}", "x")).status_code
+                expected = entry.needs is Permission.PUBLIC or side is app.operations
+                assert (status != 401) == expected, (method, route.path, status)

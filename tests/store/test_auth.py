@@ -1,0 +1,185 @@
+"""Who may do what: keys that come and go, Kubernetes ServiceAccount tokens, what a node agent may write."""
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from metricstore.api.auth import Gate, KeyRing, Permission
+from metricstore.api.serviceaccounts import ClusterKeys
+from metricstore.settings import Kubernetes
+from metricwire.errors import InvalidToken
+from metricwire.tokens import new_pair, sign
+
+AGENTS = "system:serviceaccount:monitoring:fritz-agent"
+KEYS = {name: rsa.generate_private_key(65537, 2048) for name in ("k1", "k2")}
+
+
+def test_a_removed_key_is_dead_and_a_new_one_counts_within_10_s(tmp_path: Path, loop: asyncio.AbstractEventLoop) -> None:
+    now = [0.0]
+    pairs = [new_pair(), new_pair()]
+    files = [tmp_path / "old", tmp_path / "new"]
+    files[0].write_text(pairs[0][1] + "\n")
+    gate = Gate(KeyRing("", list(map(str, files)), lambda: now[0]))
+    tokens = ["Bearer " + sign(private, "x", ["admin"], issued=int(time.time())) for private, _ in pairs]
+
+    def admitted() -> list[bool]:
+        return [_admits(loop, gate, token) for token in tokens]
+
+    assert admitted() == [True, False]
+    files[1].write_text(pairs[1][1])
+    now[0] += 10
+    assert admitted() == [True, True], "both count while keys are rotated"
+    files[0].unlink()
+    now[0] += 10
+    assert admitted() == [False, True]
+    files[1].write_text("not a key")
+    now[0] += 10
+    assert admitted() == [False, False]
+
+
+def _admits(loop: asyncio.AbstractEventLoop, gate: Gate, header: str, needed: Permission = Permission.READ) -> bool:
+    try:
+        loop.run_until_complete(gate.admit(header, needed))
+    except InvalidToken:
+        return False
+    return True
+
+
+def test_a_token_that_was_checked_dies_at_its_end(loop: asyncio.AbstractEventLoop) -> None:
+    now = [time.time()]
+    private, public = new_pair()
+    gate = Gate(KeyRing(public, []), clock=lambda: now[0])
+    header = "Bearer " + sign(private, "x", [], issued=int(now[0]), expires=int(now[0]) + 60)
+    assert _admits(loop, gate, header)
+    now[0] += 71
+    assert not _admits(loop, gate, header)
+
+
+class ApiServer(ThreadingHTTPServer):
+    """Publishes keys as a Kubernetes API server does."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.names = ["k1"]
+        self.asked: list[tuple[str, str | None]] = []
+
+
+class Answer(BaseHTTPRequestHandler):
+    server: ApiServer
+
+    def do_GET(self) -> None:
+        self.server.asked.append((self.path, self.headers["Authorization"]))
+        jwks = [
+            json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(KEYS[name].public_key())) | {"kid": name}
+            for name in self.server.names
+        ]
+        content = {"issuer": "https://kubernetes"} if "openid-configuration" in self.path else {"keys": jwks}
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(content).encode())
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def api_server() -> Iterator[ApiServer]:
+    with ApiServer() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def cluster_keys(api_server: ApiServer, tmp_path: Path, clock: Any = time.time) -> ClusterKeys:
+    (tmp_path / "token").write_text("mine\n")
+    url = f"http://127.0.0.1:{api_server.server_port}"
+    return ClusterKeys(Kubernetes(url=url, token_file=str(tmp_path / "token"), ca_file="", agents=AGENTS), clock)
+
+
+def token(key: str = "k1", **changed: Any) -> str:
+    claims = {
+        "iss": "https://kubernetes",
+        "aud": ["metricscluster"],
+        "sub": AGENTS,
+        "exp": int(time.time()) + 600,
+        "kubernetes.io": {"node": {"name": "n1"}},
+    } | changed
+    return jwt.encode(claims, KEYS[key], algorithm="RS256", headers={"kid": key})
+
+
+def test_keys_are_fetched_once_and_again_for_a_new_one(
+    api_server: ApiServer, tmp_path: Path, loop: asyncio.AbstractEventLoop
+) -> None:
+    now = [time.time()]
+    keys = cluster_keys(api_server, tmp_path, lambda: now[0])
+    for _ in range(3):
+        assert loop.run_until_complete(keys.verify(token())).node == "n1"
+    assert api_server.asked == [("/.well-known/openid-configuration", "Bearer mine"), ("/openid/v1/jwks", "Bearer mine")]
+    api_server.names = ["k2"]
+    now[0] += 30
+    assert loop.run_until_complete(keys.verify(token("k2"))).node == "n1"
+    with pytest.raises(InvalidToken):
+        loop.run_until_complete(keys.verify(token("k1")))
+    assert len(api_server.asked) == 4, "tokens with unknown keys do not make requests at will"
+
+
+def test_without_the_api_server_tokens_are_refused_until_it_is_there(
+    api_server: ApiServer, tmp_path: Path, loop: asyncio.AbstractEventLoop
+) -> None:
+    now = [time.time()]
+    keys = cluster_keys(api_server, tmp_path, lambda: now[0])
+    (tmp_path / "token").unlink()
+    with pytest.raises(InvalidToken, match="could not be read yet"):
+        loop.run_until_complete(keys.verify(token()))
+    (tmp_path / "token").write_text("mine")
+    now[0] += 30
+    assert loop.run_until_complete(keys.verify(token())).node == "n1"
+
+
+@pytest.mark.parametrize(
+    ("changed", "method", "path", "body", "status", "text"),
+    [
+        (
+            {},
+            "POST",
+            "/api/write",
+            "load_one,cluster=c,hostname=n1 value=1\ninfo,cluster=c,hostname=n1,rack=a value=1",
+            200,
+            "",
+        ),
+        ({}, "POST", "/api/write", "load_one,cluster=c,hostname=n2 value=1", 400, "this token may write only the host n1"),
+        ({}, "POST", "/api/write", "info,cluster=c,hostname=n2,rack=a value=1", 400, "this token may write only the host n1"),
+        ({}, "POST", "/api/query", "{}", 403, "a node agent's token is for writing"),
+        ({"kubernetes.io": {}}, "POST", "/api/write", "", 403, "cannot write"),
+        ({"sub": "system:serviceaccount:monitoring:other"}, "POST", "/api/write", "", 403, "cannot write"),
+        ({"sub": "system:serviceaccount:monitoring:other"}, "POST", "/api/query", "{}", 403, "cannot read"),
+        ({"aud": ["api"]}, "POST", "/api/write", "", 401, "not made for this service"),
+    ],
+)
+def test_an_agent_writes_its_own_node_and_nothing_else(
+    changed: Any,
+    method: str,
+    path: str,
+    body: str,
+    status: int,
+    text: str,
+    api_server: ApiServer,
+    tmp_path: Path,
+    make_app: Any,
+    client: Any,
+) -> None:
+    (tmp_path / "token").write_text("mine")
+    kubernetes = {"url": f"http://127.0.0.1:{api_server.server_port}", "token-file": str(tmp_path / "token"), "ca-file": ""}
+    app = make_app({"metric-store": {"kubernetes": kubernetes | {"agents": AGENTS}}}, open_to_all=False)
+    answer = client(app.api)(method, path, content=body.encode(), headers={"authorization": f"Bearer {token(**changed)}"})
+    assert answer.status_code == status
+    assert text in answer.text
