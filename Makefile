@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-BUILDAH ?= buildah
+BUILD ?= buildah bud --layers
 BASE_IMAGE ?= docker.io/library/python:3.13-slim
 REGISTRY ?= localhost
 TAG ?= e2e
@@ -38,7 +38,7 @@ e2e: $(VENV)/dev ## run the end-to-end tests on the cluster of KUBECONFIG
 
 images: ## build the three images as $(REGISTRY)/metricscluster-{store,agent,operator}:$(TAG)
 	@for part in store:store nodeagent:agent operator:operator; do \
-	  $(BUILDAH) bud --quiet --layers $(BUILD_OPTIONS) --build-arg BASE_IMAGE=$(BASE_IMAGE) \
+	  $(BUILD) --quiet $(BUILD_OPTIONS) --build-arg BASE_IMAGE=$(BASE_IMAGE) \
 	    -f $${part%%:*}/Dockerfile -t $(REGISTRY)/metricscluster-$${part##*:}:$(TAG) . || exit 1; \
 	done
 

@@ -154,7 +154,9 @@ class Engine:
 
     def _place(self, number: int, timestamp: int) -> Grid:
         frequency = self.metrics.frequency(self.key(number).metric)
-        grid = self._grids.setdefault(frequency, Grid(frequency))
+        grid = self._grids.get(frequency)
+        if grid is None:
+            grid = self._grids[frequency] = Grid(frequency)
         self._grid_of[number], self._row_of[number] = frequency, grid.add(timestamp)
         self._rows.setdefault(frequency, []).append(number)
         return grid
@@ -279,14 +281,14 @@ class Engine:
             self._playing, self._played = record.segment, {}
         for number, key in definitions:
             self._played[number] = self.registry.number(key, limited=False)
-        known = np.array([number in self._played for number in columns.numbers.tolist()], bool)
+        ours = np.array([self._played.get(number, -1) for number in columns.numbers.tolist()], np.int64)
+        known = ours >= 0
         if not known.all():
             self.log.damaged += 1
             logger.warning("segment %s does not name %d series: their samples are lost", record.segment, (~known).sum())
         self.log.saw(int(columns.timestamps.max(initial=0)))
         kept = known & (columns.timestamps >= self.oldest)
-        numbers = np.array([self._played[number] for number in columns.numbers[kept].tolist()], np.uint32)
-        self._apply(Columns(numbers, columns.timestamps[kept], columns.values[kept]), [])
+        self._apply(Columns(ours[kept].astype(np.uint32), columns.timestamps[kept], columns.values[kept]), [])
 
     def _carried(self) -> Carried:
         """The state that a new segment repeats."""

@@ -12,7 +12,7 @@ from metricstore.disk.formats import Columns
 from metricstore.engine import Engine
 from metricstore.settings import Settings
 from metricwire.errors import TooLarge
-from metricwire.lineprotocol import TEXT_SHOWN, BadLine, Batch, decode, encode, encode_labels
+from metricwire.lineprotocol import TEXT_SHOWN, BadLine, Batch, Heads, decode, encode, encode_labels
 from metricwire.lineprotocol import Limits as LineLimits
 from metricwire.samples import Labels, Sample
 
@@ -43,6 +43,7 @@ class Ingest:
         self.rejected: Counter[str] = Counter()
         self._engine, self._clock, self._future = engine, clock, settings.future
         self._skip_unknown = settings.metric_store.unknown_metrics == "skip"
+        self._heads = Heads()
         self._limits = LineLimits(line=limits.line_bytes, tags=limits.tags)
 
     async def write(self, body: bytes, cluster: str, node: str | None = None) -> Receipt:
@@ -53,9 +54,9 @@ class Ingest:
         """
         now = int(self._clock())
         if len(body) > INLINE_BYTES:
-            batch = await asyncio.to_thread(decode, body, now=now, cluster=cluster, limits=self._limits)
+            batch = await asyncio.to_thread(self._decode, body, now, cluster)
         else:
-            batch = decode(body, now=now, cluster=cluster, limits=self._limits)
+            batch = self._decode(body, now, cluster)
         bad = batch.bad
         self.received += len(batch.samples) + len(batch.labels) + len(bad) + batch.messages
         self.messages += batch.messages
@@ -71,6 +72,9 @@ class Ingest:
                 raise
         self.stored += count
         return Receipt(count, sorted(bad))
+
+    def _decode(self, body: bytes, now: int, cluster: str) -> Batch:
+        return decode(body, now=now, cluster=cluster, limits=self._limits, heads=self._heads)
 
     def _columns(self, batch: Batch, now: int, node: str | None, bad: list[BadLine]) -> Columns:
         """The samples that can be kept; the others are added to `bad`."""

@@ -6,8 +6,9 @@ import math
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from metricwire.errors import BadInput
-from metricwire.lineprotocol import META_TAGS, Batch, Decoder, Limits, decode, encode, encode_labels
+from metricwire.lineprotocol import META_TAGS, Batch, Decoder, Heads, Limits, decode, encode, encode_labels
 from metricwire.samples import Labels, Place, Sample, SeriesKey
 
 NOW = 1_800_000_000
@@ -265,6 +266,15 @@ def test_any_bytes_give_a_batch_however_they_are_cut(body: bytes, cuts: list[int
         for chunk in chunks:
             decoder.feed(chunk)
         assert decoder.close() == whole
+
+
+@given(st.lists(salads, max_size=4), st.lists(samples, max_size=4))
+def test_lines_that_were_seen_before_are_decoded_as_ever(bodies: list[bytes], given_samples: list[Sample]) -> None:
+    heads = Heads(most=3)
+    lines = b"\n".join(encode(sample) for sample in given_samples)
+    for body in [lines, *bodies, lines, lines.replace(b"=", b"= "), lines, lines.replace(b" value=", b" value=-")]:
+        for cluster in ("", "d"):
+            assert decode(body, now=NOW, cluster=cluster, heads=heads) == decode(body, now=NOW, cluster=cluster)
 
 
 def cut(body: bytes, cuts: list[int]) -> list[bytes]:

@@ -8,6 +8,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from metricwire.errors import InvalidToken, SettingsError
 from metricwire.tokens import (
     PUBLISHED_KEY,

@@ -64,9 +64,23 @@ class Refused(Exception):
     """Inside this module: why the line at hand is bad."""
 
 
-def decode(body: bytes, *, now: int, cluster: str = "", limits: Limits | None = None) -> Batch:
+class Heads:
+    """Series by the bytes that named them before, so that a repeated line costs little. For one set of limits; bounded."""
+
+    def __init__(self, most: int = 250_000) -> None:
+        self._most = most
+        self._by_cluster: dict[str, dict[bytes, SeriesKey]] = {}
+
+    def of(self, cluster: str) -> dict[bytes, SeriesKey]:
+        """Those of bodies with that default cluster."""
+        if sum(map(len, self._by_cluster.values())) > self._most or len(self._by_cluster) > self._most:
+            self._by_cluster.clear()
+        return self._by_cluster.setdefault(cluster, {})
+
+
+def decode(body: bytes, *, now: int, cluster: str = "", limits: Limits | None = None, heads: Heads | None = None) -> Batch:
     """All of a body at once; see Decoder."""
-    decoder = Decoder(now=now, cluster=cluster, limits=limits)
+    decoder = Decoder(now=now, cluster=cluster, limits=limits, heads=heads)
     decoder.feed(body)
     return decoder.close()
 
@@ -74,14 +88,16 @@ def decode(body: bytes, *, now: int, cluster: str = "", limits: Limits | None = 
 class Decoder:
     """Bytes in, in pieces of any size; the batch out at `close`.
 
-    `now` (seconds) is given to lines without a timestamp, `cluster` to lines without that tag.
+    `now` (seconds) is given to lines without a timestamp, `cluster` to lines without that tag. `heads`, where given, are
+    shared by the decoders of many bodies.
     """
 
-    def __init__(self, *, now: int, cluster: str = "", limits: Limits | None = None) -> None:
+    def __init__(self, *, now: int, cluster: str = "", limits: Limits | None = None, heads: Heads | None = None) -> None:
         self.now = now
         self.cluster = cluster
         self.limits = limits or Limits()
         self.batch = Batch()
+        self._known = (heads or Heads()).of(cluster)
         self._rest = bytearray()
         self._number = 0
 
@@ -98,6 +114,13 @@ class Decoder:
 
     def _take_lines(self, final: bool) -> None:
         rest = bytes(self._rest)
+        if b'"' not in rest:
+            *lines, last = rest.split(b"\n")
+            for line in [*lines, last] if final else lines:
+                self._number += 1
+                self._take(line)
+            self._rest = bytearray(b"" if final else last)
+            return
         start = 0
         while start < len(rest):
             end = _line_end(rest, start, self.limits.line, final)
@@ -110,6 +133,14 @@ class Decoder:
         self._rest = bytearray(rest[start:])
 
     def _take(self, raw: bytes) -> None:
+        head, _, rest = raw.partition(b" ")
+        series = self._known.get(head)
+        usual = _USUAL.fullmatch(rest) if series and len(raw) <= self.limits.line else None
+        if series and usual:
+            timestamp = self.now if usual[2] is None else int(usual[2])
+            self.batch.samples.append(Sample(series, timestamp, float(usual[1])))
+            self.batch.sample_lines.append(self._number)
+            return
         line = raw.removesuffix(b"\r").strip(b" ")
         if not line or line.startswith(b"#"):
             return
@@ -138,6 +169,7 @@ class Decoder:
         timestamp = self.now if stamp is None else _seconds(stamp)
         self.batch.samples.append(Sample(series, timestamp, value))
         self.batch.sample_lines.append(self._number)
+        self._known[head] = series
 
 
 def _line_end(text: bytes, start: int, longest: int, final: bool) -> int | None:
@@ -288,6 +320,7 @@ _QUOTED_LINE = re.compile(  # up to the LF after the last string, or into a stri
 _FIELD = re.compile(rb"(" + _KEY + rb")=(" + _STRING + rb'|[^,= "]++)', re.DOTALL)
 _HEAD_PART = re.compile(rb"(?>\\[,= ]|[^,])*+")
 _TAG_PART = re.compile(rb"(?>\\[,= ]|[^=])*+")
+_USUAL = re.compile(rb"value=(-?[0-9]{1,15}(?:\.[0-9]{1,17})?)(?: ([0-9]{1,10}))?")  # what needs no look at limits of numbers
 _FLOAT = re.compile(rb"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _INTEGER = re.compile(rb"[+-]?[0-9]+i|[0-9]+u")
 _STAMP = re.compile(rb"-?[0-9]+")

@@ -66,8 +66,9 @@ class KeyRing:
             texts = [text for path in self._paths if (text := self._text(path))]
             if texts != self._texts:
                 self._texts, self._keys = texts, self._usable(texts)
+                if self.version:
+                    logger.info("the keys for tokens changed: %d of them come from files now", len(self._keys))
                 self.version += 1
-                logger.info("%d keys for tokens read from files", len(self._keys))
         return self._fixed + self._keys
 
     def _text(self, path: Path) -> str:

@@ -63,7 +63,10 @@ class Registry:
     def _level(self, path: Sequence[str]) -> Level:
         level = self.root
         for name in path:
-            level = level.children.setdefault(name, Level())
+            below = level.children.get(name)
+            if below is None:
+                below = level.children[name] = Level()
+            level = below
         return level
 
     def find(self, path: Iterable[str]) -> Level | None:

@@ -1,0 +1,60 @@
+"""Every setting is documented, with the default and the meaning that its type gives."""
+
+import re
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from metricagent.settings import AgentSettings
+from metricstore.settings import Settings as StoreSettings
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def rows(form: type[msgspec.Struct], above: str = "") -> Iterator[str]:
+    """A table row per setting: name, default, description."""
+    hints = typing.get_type_hints(form, include_extras=True)
+    for field in msgspec.structs.fields(form):
+        hint, name = hints[field.name], above + field.encode_name
+        notes = [note for note in getattr(hint, "__metadata__", ()) if isinstance(note, msgspec.Meta)]
+        plain = hint.__origin__ if notes else hint
+        meaning = next((note.description for note in notes if note.description), None)
+        inner = [kind for kind in (plain, *typing.get_args(plain)) if isinstance(kind, type) and issubclass(kind, msgspec.Struct)]
+        if inner and typing.get_origin(plain) is not dict:
+            if meaning:
+                yield f"| `{name}` | absent | {meaning} |"
+            yield from rows(inner[0], f"{name}.")
+        else:
+            assert meaning, f"{name} has no description"
+            yield f"| `{name}` | {shown(field)} | {meaning} |"
+
+
+def shown(field: Any) -> str:
+    if field.default is not msgspec.NODEFAULT:
+        return f"`{msgspec.json.encode(field.default).decode()}`"
+    if field.default_factory is not msgspec.NODEFAULT:
+        return f"`{msgspec.json.encode(field.default_factory()).decode()}`"
+    return "required"
+
+
+@pytest.mark.parametrize(("form", "page"), [(StoreSettings, "store.md"), (AgentSettings, "agent.md")])
+def test_every_setting_is_documented(form: type[msgspec.Struct], page: str) -> None:
+    text = (DOCS / page).read_text()
+    missing = [row for row in rows(form) if row not in text]
+    assert not missing, f"docs/{page} lacks:\n" + "\n".join(missing)
+
+
+def test_every_route_of_the_store_is_documented(make_app: Any) -> None:
+    text = (DOCS / "store.md").read_text()
+    for route in make_app().route_table:
+        assert f"`{route.path}`" in text, f"docs/store.md does not mention {route.path}"
+
+
+def test_the_documentation_links_to_files_that_exist() -> None:
+    for page in [*DOCS.glob("*.md"), *DOCS.parent.glob("*.md")]:
+        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page.name} links to {link}"
