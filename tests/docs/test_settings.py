@@ -11,6 +11,7 @@ import pytest
 
 from metricagent.settings import AgentSettings
 from metricstore.settings import Settings as StoreSettings
+from metricwire.catalog import METRICS
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -23,7 +24,9 @@ def rows(form: type[msgspec.Struct], above: str = "") -> Iterator[str]:
         notes = [note for note in getattr(hint, "__metadata__", ()) if isinstance(note, msgspec.Meta)]
         plain = hint.__origin__ if notes else hint
         meaning = next((note.description for note in notes if note.description), None)
-        inner = [kind for kind in (plain, *typing.get_args(plain)) if isinstance(kind, type) and issubclass(kind, msgspec.Struct)]
+        inner = [
+            kind for kind in (plain, *typing.get_args(plain)) if isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+        ]
         if inner and typing.get_origin(plain) is not dict:
             if meaning:
                 yield f"| `{name}` | absent | {meaning} |"
@@ -58,3 +61,11 @@ def test_the_documentation_links_to_files_that_exist() -> None:
     for page in [*DOCS.glob("*.md"), *DOCS.parent.glob("*.md")]:
         for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / link).exists(), f"{page.name} links to {link}"
+
+
+def test_every_metric_is_documented() -> None:
+    text = (DOCS / "agent.md").read_text()
+    for m in METRICS:
+        cells = (m.unit, m.kind, m.aggregation or "", ", ".join(m.at))
+        row = f"| `{m.name}` | {' | '.join(cells)} | {f'`{m.dcos}`' if m.dcos else ''} | {m.help} |"
+        assert row in text, f"docs/agent.md lacks:\n{row}"

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -85,6 +85,7 @@ def test_any_samples_are_valid_text_with_each_series_once(samples: list[Sample])
     assert families == sorted(set(families))
 
 
+@settings(max_examples=40)
 @given(SAMPLES)
 def test_values_and_labels_come_back(samples: list[Sample]) -> None:
     found = {labels: value for (_, labels), value in parsed(render(samples)).items()}

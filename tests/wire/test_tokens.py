@@ -1,6 +1,7 @@
 """Tokens: what is accepted, and that nothing else is."""
 
 import base64
+import itertools
 import json
 import time
 
@@ -79,6 +80,7 @@ HEAD, BODY, SIGNATURE = sign(PRIVATE, "me", ["admin"], issued=NOW).split(".")
         signed({"pad": "x" * 20_000}),
         signed({}, crit=["exp"]),
     ],
+    ids=itertools.count(),
 )
 @pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
 def test_forged_and_stale_tokens_are_refused(token: str) -> None:
@@ -92,7 +94,7 @@ def test_roles_that_are_no_list_of_names_are_none() -> None:
     assert verify(signed({"roles": ["ROLE_API", 3, None]}), [KEY], NOW).roles == {"api"}
 
 
-@pytest.mark.parametrize("text", ["", "abc", "AAAA", PUBLIC[:-4], f"{PUBLIC}AAAA"])
+@pytest.mark.parametrize("text", ["", "abc", "AAAA", PUBLIC[:-4], f"{PUBLIC}AAAA"], ids=itertools.count())
 def test_a_key_that_is_none_is_named(text: str) -> None:
     with pytest.raises(SettingsError, match="cannot use public key"):
         public_key(text)

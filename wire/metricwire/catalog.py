@@ -52,7 +52,7 @@ def _rate(name: str, unit: str, help: str) -> Metric:
 
 METRICS = (
     Metric("num_cpus", "count", "gauge", "sum", "Hardware threads of the host.", dcos="cpu.cores", dcos_unit="count"),
-    _cpu("cpu_used", "Share of time not idle and not waiting for I/O: user + system.", "cpu.total"),
+    _cpu("cpu_used", "Share of time in user mode and in the kernel: cpu_user + cpu_system.", "cpu.total"),
     _cpu("cpu_user", "Share of time in user mode, guests included.", "cpu.user"),
     _cpu("cpu_nice", "Share of time in user mode at low priority."),
     _cpu("cpu_system", "Share of time in the kernel, interrupts not counted.", "cpu.system"),

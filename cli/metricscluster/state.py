@@ -1,0 +1,134 @@
+"""The folder in which a local cluster lives: keys, tokens, data, logs. It is of one cluster, and of one program at a time.
+
+cluster                       name of the cluster
+keys/private.key public.key   Ed25519 pair that signs the tokens
+token agent-token             tokens of the administrator and of the agent
+store.json agent.json         settings of the two, written anew at each start
+store/ agent/                 their data
+store.log agent.log           what they said; the file of before beside it as .1 once it is larger than LOG_SIZE
+lock                          held while the program runs
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TextIO
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from metricwire import tokens
+from metricwire.errors import InvalidToken, MetricsError, SettingsError
+
+LOG_SIZE = 4 * 1024 * 1024  # bytes
+
+
+class StateUnusable(MetricsError):
+    """The folder cannot be used; the text says why and what to do."""
+
+
+class State:
+    """The folder, made if need be. StateUnusable: not writable, in use, or of another cluster."""
+
+    def __init__(self, directory: Path, cluster: str, now: Callable[[], float]) -> None:
+        self.directory = directory
+        self._now = now
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise _unwritable(directory, error) from error
+        try:
+            self._fill(cluster)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def public_key(self) -> Path:
+        """File of the key that tokens are checked with."""
+        return self.directory / "keys" / "public.key"
+
+    @property
+    def token(self) -> Path:
+        """File of the administrator's token."""
+        return self.directory / "token"
+
+    @property
+    def agent_token(self) -> Path:
+        """File of the token with which the agent writes."""
+        return self.directory / "agent-token"
+
+    def write_settings(self, name: str, settings: dict[str, Any]) -> Path:
+        """The file with the settings of "store" or "agent"."""
+        path = self.directory / f"{name}.json"
+        _write(path, json.dumps(settings, indent=1) + "\n")
+        return path
+
+    def open_log(self, name: str) -> TextIO:
+        """The log of "store" or "agent", to append to."""
+        path = self.directory / f"{name}.log"
+        if path.exists() and path.stat().st_size > LOG_SIZE:
+            path.replace(path.with_suffix(".log.1"))
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        return os.fdopen(descriptor, "a", encoding="utf-8", errors="replace")
+
+    def close(self) -> None:
+        """Let another program have the folder."""
+        os.close(self._lock)
+
+    def _fill(self, cluster: str) -> None:
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._belongs_to(cluster)
+            (self.directory / "keys").mkdir(mode=0o700, exist_ok=True)
+            self._make_keys()
+        except BlockingIOError as error:
+            raise StateUnusable(f"cannot use {self.directory}: another metricscluster up runs with it") from error
+        except OSError as error:
+            raise _unwritable(self.directory, error) from error
+
+    def _belongs_to(self, cluster: str) -> None:
+        path = self.directory / "cluster"
+        owner = path.read_text(encoding="utf-8", errors="replace").strip() if path.exists() else ""
+        if owner and owner != cluster:
+            raise StateUnusable(
+                f"cannot use {self.directory}: it holds data of cluster {owner}, not of {cluster}; another folder: --directory"
+            )
+        _write(path, cluster + "\n")
+
+    def _make_keys(self) -> None:
+        """A pair and tokens where there is none that fits; what is there stays, so that tokens go on being valid."""
+        private = self.directory / "keys" / "private.key"
+        if not (private.exists() and self.public_key.exists()):
+            pair = tokens.new_pair()
+            _write(private, pair[0] + "\n")
+            _write(self.public_key, pair[1] + "\n")
+        try:
+            key = tokens.public_key(self.public_key.read_text(encoding="ascii"))
+            for path, subject, role in ((self.token, "admin", "admin"), (self.agent_token, "agent", "writer")):
+                if not self._is_valid(path, key):
+                    secret = private.read_text(encoding="ascii").strip()
+                    _write(path, tokens.sign(secret, subject, [role], issued=int(self._now())) + "\n")
+        except (SettingsError, ValueError) as error:
+            raise StateUnusable(f"cannot use {private.parent}: no Ed25519 pair in it; remove it to have a new one") from error
+
+    def _is_valid(self, path: Path, key: Ed25519PublicKey) -> bool:
+        try:
+            tokens.verify(path.read_text(encoding="ascii").strip(), [key], self._now())
+        except (FileNotFoundError, UnicodeError, InvalidToken):
+            return False
+        return True
+
+
+def _unwritable(directory: Path, error: OSError) -> StateUnusable:
+    return StateUnusable(f"cannot write {directory}: {error.strerror}; another folder: --directory")
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace a file as a whole, readable for its owner alone."""
+    tmp = path.with_name(path.name + ".tmp")
+    with os.fdopen(os.open(tmp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+    tmp.replace(path)

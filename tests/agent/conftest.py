@@ -1,0 +1,152 @@
+"""What the agent's tests share: the fixture trees, a fresh registry, and a store that answers as it is told."""
+
+import asyncio
+import gzip
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from metricagent.books import Books
+from metricagent.host import Host
+from metricwire.lineprotocol import decode
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@pytest.fixture
+def golden() -> Path:
+    return GOLDEN
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> Host:
+    monkeypatch.setattr(psutil, "PROCFS_PATH", str(GOLDEN / "proc"))
+    return Host(proc=GOLDEN / "proc", root=Path("/host/root"))
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def books(registry: CollectorRegistry) -> Books:
+    return Books(registry)
+
+
+@pytest.fixture
+def closes(registry: CollectorRegistry) -> Callable[[], bool]:
+    """Whether the books do: see metricagent.books."""
+
+    def total(name: str) -> float:
+        return sum(s.value for metric in registry.collect() for s in metric.samples if s.name == f"metricagent_samples_{name}")
+
+    def closes() -> bool:
+        came = total("sampled_total") + total("restored_total")
+        return came == sum(map(total, ("delivered_total", "rejected_total", "dropped_total", "spooled")))
+
+    return closes
+
+
+class FakeStore:
+    """POST /api/write as our store answers it; `script` holds answers to give instead, the next one first."""
+
+    def __init__(self) -> None:
+        self.script: list[Answer] = []
+        self.bodies: list[bytes] = []  # texts of what was sent, whatever the answer was
+        self.headers: list[Any] = []
+        self.samples: dict[Any, float] = {}
+        self.written = asyncio.Event()
+
+    async def write(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        self.bodies.append(gzip.decompress(body) if body.startswith(b"\x1f\x8b") else body)
+        self.headers.append(request.headers)
+        self.written.set()
+        if self.script:
+            return await self.script.pop(0)(request)
+        batch = decode(self.bodies[-1], now=0)
+        self.samples |= {(sample.series, sample.timestamp): sample.value for sample in batch.samples}
+        if batch.bad:
+            return self.problem(400, rejected=[bad._asdict() for bad in batch.bad], stored=len(batch.samples))
+        return web.Response()
+
+    def problem(self, status: int, headers: dict[str, str] | None = None, **more: Any) -> web.Response:
+        return web.json_response({"status": "Bad", "error": "told so", **more}, status=status, headers=headers)
+
+    def will(self, status: int, headers: dict[str, str] | None = None) -> None:
+        """Answer one request with this status."""
+
+        async def answer(_: web.Request) -> web.StreamResponse:
+            return self.problem(status, headers)
+
+        self.script.append(answer)
+
+    def will_cut(self) -> None:
+        """Close the connection of one request without an answer."""
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            assert request.transport is not None
+            request.transport.abort()
+            return web.Response()
+
+        self.script.append(answer)
+
+
+class RunningStore:
+    """A FakeStore that listens, on a port that stays the same when it is stopped and started again."""
+
+    def __init__(self, port: int = 0) -> None:
+        self.store = FakeStore()
+        self.port = port
+
+    async def __aenter__(self) -> FakeStore:
+        app = web.Application()
+        app.router.add_post("/api/write", self.store.write)
+        self._runner = web.AppRunner(app, auto_decompress=False, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+        return self.store
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._runner.cleanup()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+@pytest.fixture
+def running_store() -> RunningStore:
+    return RunningStore()
+
+
+@pytest.fixture
+def write_settings(tmp_path: Path) -> Callable[..., Path]:
+    """A settings file for an agent of its own ports; what is given replaces what is there, section by section."""
+
+    def write(url: str, **more: Any) -> Path:
+        (tmp_path / "token").write_text("secret\n")
+        found: dict[str, Any] = {
+            "cluster": "fritz",
+            "hostname": "n1",
+            "interval": 1,
+            "store": {"url": url, "token-file": str(tmp_path / "token")},
+            "spool": {"directory": str(tmp_path / "spool")},
+            "api": {"address": "127.0.0.1:0", "anonymous": True},
+            "metrics-address": "127.0.0.1:0",
+        }
+        path = tmp_path / "agent.json"
+        path.write_text(json.dumps(found | more))
+        return path
+
+    return write

@@ -1,0 +1,293 @@
+"""Delivery against a store that answers everything a store, a proxy or a broken link may answer."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from prometheus_client import CollectorRegistry
+
+from metricagent.backoff import Backoff
+from metricagent.books import Books
+from metricagent.push import Pusher, StoreState
+from metricagent.spool import Spool
+
+BIG = 1 << 20
+
+
+def text(number: int, lines: int = 2) -> bytes:
+    return b"".join(b"m%d,cluster=c,hostname=h value=%d %d\n" % (line, number, number) for line in range(lines))
+
+
+class Bench:
+    """A pusher with its spool; waits are recorded, not waited."""
+
+    def __init__(self, url: str, folder: Path, registry: CollectorRegistry, session: aiohttp.ClientSession) -> None:
+        self.token = folder / "token"
+        self.token.write_text("first\n")
+        self.registry = registry
+        self.books = Books(registry)
+        self.spool = Spool(folder / "spool", BIG, self.books)
+        self.waits: list[float] = []
+        self.pusher = Pusher(
+            url=url,
+            token_file=self.token,
+            session=session,
+            spool=self.spool,
+            books=self.books,
+            state=StoreState(registry, behind=False),
+            backoff=Backoff(random.Random(1)),
+            sleep=self.wait,
+        )
+
+    async def wait(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        await asyncio.sleep(0)
+
+    def append(self, number: int, lines: int = 2, body: bytes | None = None) -> None:
+        body = body or text(number, lines)
+        self.books.sampled.inc(body.count(b"\n"))
+        self.spool.append(body, body.count(b"\n"))
+
+    async def until_empty(self, closes: Callable[[], bool]) -> None:
+        """Run the pusher as the agent does until everything is delivered or given up, and counted."""
+        running = asyncio.create_task(self.pusher.run())
+        async with asyncio.timeout(10):
+            while len(self.spool) or not closes():  # noqa: ASYNC110 a spool has no events
+                await asyncio.sleep(0.005)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    def count(self, name: str, **labels: str) -> float | None:
+        return self.registry.get_sample_value(f"metricagent_samples_{name}", labels)
+
+
+@pytest.fixture
+def play(tmp_path: Path, registry: CollectorRegistry, closes: Callable[[], bool], running_store: Any) -> Callable[[Any], None]:
+    """Run a test's coroutine with a bench and a store; afterwards the books must close."""
+
+    def play(scene: Any) -> None:
+        async def run() -> None:
+            async with running_store as store, aiohttp.ClientSession(auto_decompress=False) as session:
+                bench = Bench(running_store.url, tmp_path, registry, session)
+                try:
+                    await scene(bench, store)
+                    assert closes()
+                finally:
+                    bench.spool.close()
+
+        asyncio.run(run())
+
+    return play
+
+
+def test_batches_arrive_in_one_body_oldest_first(play: Any) -> None:
+    async def scene(bench: Any, store: Any) -> None:
+        for number in range(3):
+            bench.append(number)
+        assert await bench.pusher.drain() is None
+        assert store.bodies == [text(0) + text(1) + text(2)]
+        assert bench.count("delivered_total") == 6
+        (headers,) = store.headers
+        assert headers["Authorization"] == "Bearer first"
+        assert headers["Content-Encoding"] == "gzip"
+
+    play(scene)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 415, 429, 500, 502, 503, 301, 302, 307])
+def test_samples_are_kept_and_sent_again(play: Any, closes: Callable[[], bool], status: int) -> None:
+    async def scene(bench: Any, store: Any) -> None:
+        bench.append(1)
+        store.will(status, {"Location": "http://127.0.0.1:1/elsewhere"})
+        await bench.until_empty(closes)
+        assert store.bodies == [text(1), text(1)]
+        assert [1 <= wait <= 2 for wait in bench.waits] == [True]
+
+    play(scene)
+
+
+def test_a_foreign_400_is_no_reason_to_give_samples_up(play: Any, closes: Callable[[], bool]) -> None:
+    async def scene(bench: Any, store: Any) -> None:
+        from aiohttp import web
+
+        async def nginx(_: web.Request) -> web.Response:
+            return web.Response(status=400, text="<html>nginx")
+
+        bench.append(1)
+        store.script.append(nginx)
+        await bench.until_empty(closes)
+        assert bench.count("delivered_total") == 2
+
+    play(scene)
+
+
+def test_a_cut_connection_and_an_absent_store(play: Any, closes: Callable[[], bool], running_store: Any) -> None:
+    async def scene(bench: Any, store: Any) -> None:
+        bench.append(1)
+        store.will_cut()
+        await bench.until_empty(closes)
+        assert store.bodies == [text(1), text(1)]
+        await running_store.__aexit__()
+        bench.append(2)
+        later = await bench.pusher.drain()
+        assert later.reason == "cannot connect: Connection refused"
+        assert len(bench.spool) == 1
+
+    play(scene)
+
+
+def test_waits_grow_and_retry_after_is_honoured(play: Any, closes: Callable[[], bool]) -> None:
+    async def scene(bench: Any, store: Any) -> None:
+        bench.append(1)
+        for _ in range(6):
+            store.will(500)
+        store.will(503, {"Retry-After": "120"})
+        await bench.until_empty(closes)
+        assert [low <= wait <= 2 * low for wait, low in zip(bench.waits, (1, 2, 4, 8, 15, 15), strict=False)] == [True] * 6
+        assert bench.waits[6] == 120
+
+    play(scene)
+
+
+def test_bad_lines_are_counted_said_once_and_never_sent_again(play: Any, caplog: pytest.LogCaptureFixture) -> None:
+    async def scene(bench: Any, store: Any) -> None:
+        for _ in range(2):
+            bench.append(0, body=text(1) + b"broken\n")
+            assert await bench.pusher.drain() is None
+        assert len(store.bodies) == 2
+        assert (bench.count("delivered_total"), bench.count("rejected_total")) == (4, 2)
+
+    play(scene)
+    assert caplog.messages == [
+        "store refuses 1 samples: broken: not of the form metric,tags value=number timestamp",
+    ]
+
+
+def test_a_token_that_is_replaced_is_used_at_once(play: Any) -> None:
+    async def scene(bench: Any, store: Any) -> None:
+        bench.append(1)
+        store.will(401)
+        assert (await bench.pusher.drain()).kind == "token"
+        bench.token.write_text("second")
+        assert await bench.pusher.drain() is None
+        assert [headers["Authorization"] for headers in store.headers] == ["Bearer first", "Bearer second"]
+
+    play(scene)
+
+
+@pytest.mark.parametrize(
+    ("token", "reason"),
+    [
+        (None, "cannot read T: No such file or directory"),
+        ("", "T holds no token"),
+        ("a\nb", "T holds no token"),
+        ("ü", "cannot read T: 'ascii' codec"),
+    ],
+)
+def test_a_token_that_cannot_be_used(play: Any, token: str | None, reason: str) -> None:
+    async def scene(bench: Any, store: Any) -> None:
+        bench.append(1)
+        bench.token.unlink()
+        if token is not None:
+            bench.token.write_text(token)
+        later = await bench.pusher.drain()
+        assert later.reason.replace(str(bench.token), "T").startswith(reason)
+        assert not store.bodies
+
+    play(scene)
+
+
+def test_a_store_that_takes_less_is_sent_less(play: Any) -> None:
+    async def scene(bench: Any, store: Any) -> None:
+        for number in range(4):
+            bench.append(number, lines=1000)
+        store.will(413)
+        assert await bench.pusher.drain() is None
+        assert store.bodies[0] == b"".join(text(number, 1000) for number in range(4))
+        assert b"".join(store.bodies[1:]) == store.bodies[0]
+        assert max(map(len, store.bodies[1:])) <= len(store.bodies[0]) // 2
+        assert bench.count("delivered_total") == 4000
+
+    play(scene)
+
+
+def test_what_is_too_large_for_any_request_is_dropped_and_counted(play: Any) -> None:
+    async def scene(bench: Any, store: Any) -> None:
+        bench.append(1)
+        store.will(413)
+        bench.append(2)
+        assert await bench.pusher.drain() is None
+        assert bench.count("dropped_total", reason="too-large") == 4
+        bench.append(3)
+        assert await bench.pusher.drain() is None
+        assert bench.count("delivered_total") == 2
+
+    play(scene)
+
+
+def test_an_endless_answer_is_not_read(play: Any) -> None:
+    async def scene(bench: Any, store: Any) -> None:
+        from aiohttp import web
+
+        async def endless(request: web.Request) -> web.StreamResponse:
+            response = web.StreamResponse(status=400)
+            await response.prepare(request)
+            try:
+                while True:
+                    await response.write(b" " * 65536)
+            except ConnectionError:
+                return response
+
+        bench.append(1)
+        store.script.append(endless)
+        assert (await bench.pusher.drain()).reason == "answer is larger than 4194304 bytes"
+        assert await bench.pusher.drain() is None
+
+    play(scene)
+
+
+def test_changes_between_agent_and_store_are_said_once(play: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "metricagent")
+
+    async def scene(bench: Any, store: Any) -> None:
+        bench.append(0)
+        await bench.pusher.drain()
+        for number in range(1, 4):
+            bench.append(number)
+            store.will(503)
+            await bench.pusher.drain()
+        for _ in range(2):
+            store.will(401)
+            await bench.pusher.drain()
+        await bench.pusher.drain()
+        bench.append(9)
+        await bench.pusher.drain()
+
+    play(scene)
+    assert caplog.messages == [
+        "store reached",
+        "store away: it answers 503 (told so); keeping samples in the spool",
+        "store away: it refuses our token: 401 (told so); keeping samples in the spool",
+        "store reached",
+        "caught up: 3 batches delivered",
+    ]
+
+
+def test_any_sequence_of_troubles_loses_nothing(play: Any) -> None:
+    async def scene(bench: Any, store: Any) -> None:
+        chance = random.Random(7)
+        for number in range(40):
+            bench.append(number, lines=chance.randint(1, 5))
+            for _ in range(chance.choice([0, 0, 1, 2])):
+                (store.will_cut if chance.random() < 0.3 else lambda: store.will(chance.choice([401, 429, 500, 503])))()
+            await bench.pusher.drain()
+        store.script.clear()
+        assert await bench.pusher.drain() is None
+        assert {at for _, at in store.samples} == set(range(40))
+        assert bench.count("delivered_total") == len(store.samples)
+
+    play(scene)

@@ -1,0 +1,88 @@
+"""A MetricsCluster file: what is wrong with it, and on which line."""
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metricscluster.document import read
+from metricwire.errors import BadInput
+
+HEAD = "apiVersion: metricscluster.io/v1alpha1\nkind: MetricsCluster\nmetadata:\n  name: fritz\n"
+GOOD = HEAD + "spec:\n  nodeAgent: {interval: 5s}\n"
+OTHER = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GOOD,
+        "---\n" + GOOD,
+        OTHER + "---\n" + GOOD + "---\n" + OTHER,
+        "# only a comment\n---\n---\n" + GOOD,
+        "\ufeff" + GOOD,
+        GOOD.replace("\n", "\r\n"),
+        GOOD.replace("  name: fritz\n", "  name: fritz\n  generation: x\n  labels: {a: b}\n"),
+    ],
+)
+def test_the_one_metricscluster_is_read(text: str) -> None:
+    found = read(text.encode(), "f.yaml")
+    assert (found.name, found.cluster, found.spec.node_agent.interval) == ("fritz", "fritz", "5s")
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        (HEAD + "spec:\n  store:\n    storage:\n      size: 10Zi\n", "8: spec.store.storage.size: "),
+        (HEAD + "spec:\n  store: {storage: {size: 1Ki}}\n", "6: spec.store.storage.size: expected a size from "),
+        (HEAD + "spec:\n  nodeAgent:\n    interval: 10\n", "7: spec.nodeAgent.interval: expected a duration from 1s to 24h"),
+        (HEAD + "spec:\n  nodeAgent:\n    interval: 1ms\n", "7: spec.nodeAgent.interval: "),
+        (
+            HEAD + "spec:\n  nodeAgent:\n    collectors:\n      gpu: true\n",
+            "8: spec.nodeAgent.collectors.gpu: unknown field; known are cpu, memory, swap, load, filesystems, ",
+        ),
+        (
+            HEAD + "spec:\n  metrics:\n    - {name: a}\n    - {name: 'b c'}\n",
+            "8: spec.metrics[1].name: expected a metric's name",
+        ),
+        (HEAD + "spec:\n  metrics:\n    - {name: a}\n    -\n      frequency: 1s\n", "9: spec.metrics[1].name: missing"),
+        (
+            HEAD + "spec:\n  metrics:\n    - {name: a}\n    - {name: a}\n",
+            "8: spec.metrics[1].name: expected each metric once, got 'a' again",
+        ),
+        (HEAD + "spec: [1]\n", "5: spec: expected object, got array"),
+        (HEAD + "specs: {}\nspec:\n  sotre: {}\n", "7: spec.sotre: unknown field; known are clusterName, "),
+        (GOOD.replace("v1alpha1", "v1"), "1: apiVersion: expected metricscluster.io/v1alpha1, got 'metricscluster.io/v1'"),
+        (GOOD.replace("name: fritz", "name: Fritz"), "4: metadata.name: expected lower case letters"),
+        (GOOD.replace("  name: fritz", "  namespace: x"), "3: metadata.name: expected lower case letters"),
+        (GOOD.replace("metadata:\n  name: fritz\n", ""), "1: metadata: expected an object with a name"),
+        ("", "1: kind: expected a document of kind MetricsCluster, found nothing with a kind"),
+        (OTHER + "---\n" + OTHER, "1: kind: expected a document of kind MetricsCluster, found ConfigMap"),
+        ("- 1\n", "1: kind: expected a document of kind MetricsCluster, found nothing with a kind"),
+        (GOOD + "---\n" + GOOD, "8: kind: expected one MetricsCluster, found 2"),
+        (GOOD + "  nodeAgent: {}\n", "7: cannot read YAML: key 'nodeAgent' is given twice"),
+        (GOOD + "\tx: 1\n", "7: cannot read YAML: found character '\\t' that cannot start any token"),
+        (GOOD + "  x: [1\n", "8: cannot read YAML: expected ',' or ']', but got '<stream end>'"),
+        (GOOD + "  x: *y\n", "7: cannot read YAML: found undefined alias 'y'"),
+        (GOOD + "  x: !!python/name:os.system\n", "7: cannot read YAML: could not determine a constructor for the tag"),
+        (GOOD + "  x: \x00\n", "7: cannot read YAML: special characters are not allowed"),
+        (GOOD + "  x: " + "[" * 1000, "1: cannot read YAML: it is nested too deeply"),
+    ],
+)
+def test_errors_name_line_and_field_and_what_is_allowed(text: str, error: str) -> None:
+    with pytest.raises(BadInput) as raised:
+        read(text.encode(), "f.yaml")
+    assert str(raised.value).startswith(f"f.yaml:{error}")
+
+
+def test_what_is_not_utf8_is_named_with_its_line() -> None:
+    with pytest.raises(BadInput, match=r"^f:5: cannot read YAML: it is not UTF-8$"):
+        read(HEAD.encode() + b"# \xff\n", "f")
+
+
+@given(st.binary(max_size=60) | st.text(st.sampled_from("ab:-[]{}\n \"'#&*!|>%@`,?~0"), max_size=40).map(str.encode))
+def test_any_bytes_are_a_resource_or_bad_input(data: bytes) -> None:
+    for text in (data, GOOD.encode() + data):
+        with suppress(BadInput):
+            read(text, "f")

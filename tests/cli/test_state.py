@@ -1,0 +1,105 @@
+"""The folder of a local cluster, and its ports."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from metricscluster.ports import HOST, PortInUse, Ports
+from metricscluster.state import LOG_SIZE, State, StateUnusable
+from metricwire import tokens
+
+NOW = 1_800_000_000.0
+
+
+def open_state(directory: Path, cluster: str = "fritz") -> State:
+    return State(directory, cluster, lambda: NOW)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "deep" / ".metricscluster"
+
+
+def test_keys_and_tokens_are_made_once_and_for_the_owner_alone(folder: Path) -> None:
+    state = open_state(folder)
+    token = state.token.read_text()
+    claims = tokens.verify(token.strip(), [tokens.public_key(state.public_key.read_text())], NOW)
+    assert (claims.subject, claims.roles, claims.expires) == ("admin", frozenset({"admin"}), None)
+    state.write_settings("store", {"a": 1})
+    state.open_log("store").close()
+    state.close()
+    again = open_state(folder)
+    assert again.token.read_text() == token
+    again.close()
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (folder, *folder.rglob("*"))}
+    assert modes == dict.fromkeys([".metricscluster", "keys"], 0o700) | dict.fromkeys(
+        ["agent-token", "cluster", "lock", "private.key", "public.key", "store.json", "store.log", "token"], 0o600
+    )
+
+
+def test_a_lost_token_is_made_again_of_the_same_keys(folder: Path) -> None:
+    state = open_state(folder)
+    key = state.public_key.read_text()
+    state.token.unlink()
+    state.agent_token.write_text("?")
+    state.close()
+    state = open_state(folder)
+    assert state.public_key.read_text() == key
+    for path in (state.token, state.agent_token):
+        tokens.verify(path.read_text().strip(), [tokens.public_key(key)], NOW)
+    state.close()
+
+
+@pytest.mark.parametrize("name", ["private.key", "public.key"])
+def test_broken_keys_are_named(folder: Path, name: str) -> None:
+    open_state(folder).close()
+    (folder / "keys" / name).write_text("?")
+    (folder / "token").unlink()
+    with pytest.raises(StateUnusable, match=r"keys: no Ed25519 pair in it; remove it to have a new one"):
+        open_state(folder)
+
+
+def test_the_folder_of_another_cluster(folder: Path) -> None:
+    open_state(folder).close()
+    with pytest.raises(StateUnusable) as raised:
+        open_state(folder, "alex")
+    assert str(raised.value) == (
+        f"cannot use {folder}: it holds data of cluster fritz, not of alex; another folder: --directory"
+    )
+    open_state(folder).close()
+
+
+def test_a_folder_in_use(folder: Path) -> None:
+    state = open_state(folder)
+    with pytest.raises(StateUnusable, match="another metricscluster up runs with it"):
+        open_state(folder)
+    state.close()
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StateUnusable, match=r"cannot write .*/file/x: Not a directory; another folder: --directory$"):
+        open_state(tmp_path / "file" / "x")
+
+
+def test_a_large_log_is_put_aside(folder: Path) -> None:
+    state = open_state(folder)
+    (folder / "agent.log").write_bytes(b"x" * (LOG_SIZE + 1))
+    with state.open_log("agent") as log:
+        log.write("new\n")
+    assert (folder / "agent.log").read_text() == "new\n"
+    assert (folder / "agent.log.1").stat().st_size == LOG_SIZE + 1
+    state.close()
+
+
+def test_a_port_in_use_is_named_with_what_to_do() -> None:
+    with socket.create_server((HOST, 0)) as taken:
+        port = taken.getsockname()[1]
+        ports = Ports(port - 8082)
+        with pytest.raises(PortInUse) as raised:
+            ports.check()
+    assert str(raised.value) == (
+        f"cannot listen on 127.0.0.1:{port} for the store: Address already in use; "
+        f"ss -ltnp 'sport = :{port}' shows who does, --port-offset 100 uses other ports"
+    )
