@@ -1,0 +1,69 @@
+"""The kinds of values in a MetricsCluster: what is allowed, for the schema, for `parse` and for the documentation alike.
+
+A kind is an annotated type. `pattern`, `ge`, `le` and lengths are enforced by msgspec and by the schema; `extra` carries what
+neither knows: `expected` (what is allowed, in words), `between` (bounds of a size or a duration), `rules` (CEL).
+"""
+
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from metricwire.units import duration, quantity
+
+OBJECT_PATTERN = r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$"
+LABEL_KEY_PATTERN = r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
+LABEL_VALUE_PATTERN = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
+
+
+class Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel", omit_defaults=True):
+    """Base of every object within the resource: immutable, camelCase in YAML, unknown fields refused."""
+
+
+def _between(kind: str, low: str, high: str) -> dict[str, Any]:
+    return {"between": (kind, low, high), "expected": f"a {kind} from {low} to {high}"}
+
+
+def described(text: str, **extra: Any) -> Meta:
+    """The description of one field; `rules` are CEL rules of that field alone."""
+    return Meta(description=text, extra=extra or None)
+
+
+def rule(expression: str, message: str, **more: str) -> dict[str, str]:
+    """A CEL rule; the message names the field and says what is allowed."""
+    return {"rule": expression, "message": message, **more}
+
+
+_SIZE = Meta(pattern=r"^[1-9][0-9]{0,14}(Ki|Mi|Gi|Ti|k|M|G|T)?$", max_length=18)
+_INTERVAL = Meta(pattern=r"^[1-9][0-9]{0,3}(s|m|h)$", max_length=5)
+
+VolumeSize = Annotated[str, _SIZE, Meta(extra=_between("size", "100Mi", "64Ti"))]
+MemorySize = Annotated[str, _SIZE, Meta(extra=_between("size", "128Mi", "4Ti"))]
+SpoolSize = Annotated[str, _SIZE, Meta(extra=_between("size", "1Mi", "64Gi"))]
+BodySize = Annotated[str, _SIZE, Meta(extra=_between("size", "64Ki", "1Gi"))]
+Interval = Annotated[str, _INTERVAL, Meta(extra=_between("duration", "1s", "24h"))]
+Retention = Annotated[
+    str,
+    Meta(pattern=r"^[1-9][0-9]{0,3}(m|h|d)$", max_length=5, extra={"expected": "a duration such as 90m, 48h or 30d"}),
+]
+Amount = (  # of a container's resource
+    Annotated[
+        str,
+        Meta(pattern=r"^[0-9]{1,15}(\.[0-9]{1,3})?(m|Ki|Mi|Gi|Ti|k|M|G|T)?$", max_length=20),
+        Meta(extra={"expected": "a quantity such as 100m, 2 or 64Mi"}),
+    ]
+    | Annotated[int, Meta(ge=0, le=10**15)]
+)
+ObjectName = Annotated[str, Meta(pattern=OBJECT_PATTERN, max_length=253, extra={"expected": "the name of a Kubernetes object"})]
+LabelKey = Annotated[str, Meta(pattern=LABEL_KEY_PATTERN, max_length=317, extra={"expected": "a label key"})]
+LabelValue = Annotated[str, Meta(pattern=LABEL_VALUE_PATTERN, max_length=63, extra={"expected": "a label value"})]
+Amounts = Annotated[dict[LabelKey, Amount], Meta(max_length=8)]
+Labels = Annotated[dict[LabelKey, LabelValue], Meta(max_length=32)]
+Annotations = Annotated[dict[LabelKey, Annotated[str, Meta(max_length=4096)]], Meta(max_length=32)]
+
+_NUMBER = {"size": quantity, "duration": duration}
+
+
+def within(value: str, kind: str, low: str, high: str) -> bool:
+    """Whether a size or a duration lies between two others, both included."""
+    number = _NUMBER[kind]
+    return number(low) <= number(value) <= number(high)

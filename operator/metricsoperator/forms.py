@@ -1,0 +1,42 @@
+"""Types of a resource as data: what msgspec knows of a struct's fields, without the wrappings."""
+
+from typing import Any, NamedTuple
+
+from msgspec import Struct, inspect
+
+
+class Form(NamedTuple):
+    """A type without its annotations, and these beside it."""
+
+    type: inspect.Type
+    extra: dict[str, Any]  # `expected`, `between`, `rules` of metricsoperator.fields
+    description: str
+
+
+def unwrapped(found: inspect.Type) -> Form:
+    """A type without annotations and without `| None`; of a choice between text and number, what is said of the text holds."""
+    extra: dict[str, Any] = {}
+    description = ""
+    while True:
+        if isinstance(found, inspect.Metadata):
+            extra = (found.extra or {}) | extra
+            description = description or (found.extra_json_schema or {}).get("description", "")
+            found = found.type
+        elif isinstance(found, inspect.UnionType) and len(known := _without_none(found)) == 1:
+            found = known[0]
+        else:
+            break
+    if isinstance(found, inspect.UnionType):
+        extra = unwrapped(_without_none(found)[0]).extra | extra
+    return Form(found, extra, description)
+
+
+def _without_none(union: inspect.UnionType) -> list[inspect.Type]:
+    return [member for member in union.types if not isinstance(member, inspect.NoneType)]
+
+
+def fields_of(form: type[Struct]) -> tuple[inspect.Field, ...]:
+    """The fields of a struct, in order."""
+    info = inspect.type_info(form)
+    assert isinstance(info, inspect.StructType)
+    return info.fields

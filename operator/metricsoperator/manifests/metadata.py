@@ -1,0 +1,58 @@
+"""What all objects have in common: names, labels, the owner, hashes, images."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from metricsoperator import names
+from metricsoperator.spec import MetricsCluster
+
+Manifest = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What all MetricsClusters of one operator share: the images of those that name none, and how nodes mount."""
+
+    registry: str
+    tag: str
+    mount_propagation: str = "HostToContainer"
+
+
+def image(cluster: MetricsCluster, component: str, site: Site) -> str:
+    """The image of a part."""
+    return f"{cluster.spec.image.registry or site.registry}/metricscluster-{component}:{version(cluster, site)}"
+
+
+def version(cluster: MetricsCluster, site: Site) -> str:
+    """The version that shall run: the images' tag."""
+    return cluster.spec.image.tag or site.tag
+
+
+def metadata(cluster: MetricsCluster, component: str, name: str, site: Site) -> Manifest:
+    """An object's metadata. The garbage collector deletes it after the MetricsCluster, with or without an operator."""
+    label = version(cluster, site)[:63].rstrip("-_.")
+    return {
+        "name": name,
+        "namespace": cluster.namespace,
+        "labels": names.labels(cluster.name, component, label),
+        "ownerReferences": [owner(cluster)],
+    }
+
+
+def owner(cluster: MetricsCluster) -> Manifest:
+    """The reference to the MetricsCluster. No blockOwnerDeletion: it needs a right on finalizers and could hold up deletion."""
+    return {"apiVersion": names.API_VERSION, "kind": names.KIND, "name": cluster.name, "uid": cluster.uid, "controller": True}
+
+
+def fingerprint(content: Any) -> str:
+    """16 hex digits that change when the content does."""
+    return hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()[:16]
+
+
+def stamped(manifest: Manifest) -> Manifest:
+    """The manifest with its own hash as an annotation, by which the operator sees that the object is as it was last wanted."""
+    annotations = manifest["metadata"].get("annotations", {}) | {names.HASH_ANNOTATION: fingerprint(manifest)}
+    return manifest | {"metadata": manifest["metadata"] | {"annotations": annotations}}

@@ -1,0 +1,121 @@
+"""What the pods of store and agents have in common: security, resources, volumes (reliability.md section 3)."""
+
+from typing import Any
+
+import msgspec
+
+from metricsoperator import names
+from metricsoperator.manifests.config import key_path
+from metricsoperator.manifests.metadata import Manifest
+from metricsoperator.pods import Pod
+from metricsoperator.spec import MetricsCluster
+
+USER = 65532  # numeric, so that the kubelet can check runAsNonRoot; the same in the Dockerfiles
+
+
+def pod_spec(cluster: MetricsCluster, component: str, pod: Pod, *, container: Manifest, volumes: list[Manifest]) -> Manifest:
+    """The spec of a pod with one container."""
+    spec: Manifest = {
+        "serviceAccountName": f"{cluster.name}-{component}",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "fsGroup": USER,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [container],
+        "volumes": volumes,
+    }
+    optional = {
+        "imagePullSecrets": list(msgspec.to_builtins(cluster.spec.image.pull_secrets)),
+        "nodeSelector": pod.node_selector,
+        "tolerations": list(msgspec.to_builtins(pod.tolerations)),
+        "priorityClassName": pod.priority_class_name,
+    }
+    return spec | {name: value for name, value in optional.items() if value}
+
+
+def container(name: str, image: str, cluster: MetricsCluster, **more: Any) -> Manifest:
+    """A container that runs our program with its configuration file, with no rights and a read-only filesystem."""
+    return {
+        "name": name,
+        "image": image,
+        "imagePullPolicy": cluster.spec.image.pull_policy,
+        "args": ["--config", names.CONFIG_FILE],
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        },
+        **more,
+    }
+
+
+def template(cluster: MetricsCluster, component: str, pod: Pod, config_hash: str, spec: Manifest) -> Manifest:
+    """A pod template; other content of the ConfigMap makes another template, and so new pods."""
+    own = names.selector(cluster.name, component) | {"app.kubernetes.io/part-of": "metricscluster"}
+    annotations = pod.annotations | {names.CONFIG_ANNOTATION: config_hash}
+    return {"metadata": {"labels": pod.labels | own, "annotations": annotations}, "spec": spec}
+
+
+def resources(pod: Pod, requests: dict[str, str], limits: dict[str, str]) -> Manifest:
+    """Our requests and limits, with what the resource says in place of ours.
+
+    None for ephemeral-storage: nodes whose kubelet does not account for it would take no pod; the volumes have limits instead.
+    """
+    return {"requests": requests | pod.resources.requests, "limits": limits | pod.resources.limits}
+
+
+def probe(path: str, port: str, *, period: int, failures: int) -> Manifest:
+    """An HTTP probe every `period` seconds that fails after `failures` in a row."""
+    return {"httpGet": {"path": path, "port": port}, "periodSeconds": period, "failureThreshold": failures, "timeoutSeconds": 3}
+
+
+def mount(volume: str, path: str, *, writable: bool = False) -> Manifest:
+    """A volume in a container, read-only unless said otherwise."""
+    return {"name": volume, "mountPath": path} | ({} if writable else {"readOnly": True})
+
+
+def config_volume(name: str) -> Manifest:
+    """The part's ConfigMap."""
+    return {"name": "config", "configMap": {"name": name}}
+
+
+def key_volume(cluster: MetricsCluster) -> Manifest:
+    """The public keys that tokens are checked with. Never the private one."""
+    generated = _secret(names.keys(cluster.name), names.PUBLIC_KEY, names.PUBLIC_KEY)
+    further = [_secret(key.secret_name, key.key, key_path(key.secret_name, key.key)) for key in cluster.spec.auth.public_keys]
+    return _projected("keys", [generated, *further])
+
+
+def agent_token_volume(cluster: MetricsCluster) -> Manifest:
+    """The agent's proof to the store: its ServiceAccount's token, or where none is accepted one of the generated key."""
+    source = _secret(names.keys(cluster.name), names.AGENT_TOKEN, "token")
+    if cluster.spec.auth.kubernetes:
+        source = {"serviceAccountToken": {"audience": names.AUDIENCE, "expirationSeconds": 3600, "path": "token"}}
+    return _projected("token", [source])
+
+
+def api_server_volume() -> Manifest:
+    """What the store needs to read the API server's public keys, which any ServiceAccount may."""
+    authority = {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}
+    return _projected(
+        "apiserver", [{"serviceAccountToken": {"expirationSeconds": 3600, "path": "token"}}, {"configMap": authority}]
+    )
+
+
+def scratch_volume(name: str, size: str) -> Manifest:
+    """Space on the node that ends with the pod."""
+    return {"name": name, "emptyDir": {"sizeLimit": size}}
+
+
+def _secret(name: str, key: str, path: str) -> Manifest:
+    return {"secret": {"name": name, "items": [{"key": key, "path": path}]}}
+
+
+def _projected(name: str, sources: list[Manifest]) -> Manifest:
+    return {"name": name, "projected": {"defaultMode": 0o440, "sources": sources}}

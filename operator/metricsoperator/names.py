@@ -1,0 +1,100 @@
+"""Every name that the operator gives or looks for: the resource, its objects, labels, annotations, ports, paths.
+
+Selectors of workloads are immutable in Kubernetes, and volumes are found by name: what is here may be added to, never changed.
+"""
+
+GROUP = "metricscluster.io"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+KIND = "MetricsCluster"
+PLURAL = "metricsclusters"
+SINGULAR = "metricscluster"
+SHORT_NAMES = ("mxc",)
+CATEGORIES = ("metrics",)
+NAME_PATTERN = (
+    "^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$"  # Services are named after it, and a StatefulSet's name may have 52 characters
+)
+NAME_EXPECTED = "lower case letters, digits and -, beginning with a letter, not ending with -, 40 at most"
+
+FIELD_MANAGER = "metricscluster-operator"  # fixed for good: server-side apply tells by it which fields are ours
+HASH_ANNOTATION = f"{GROUP}/desired-hash"  # of the whole desired object: nothing is sent while it and the object agree
+CLIENT_LABEL = f"{GROUP}/client"  # "true" on a pod: NetworkPolicies let it reach the store
+CONFIG_ANNOTATION = f"{GROUP}/config-hash"  # on pod templates: new content of a ConfigMap rolls the pods
+
+STORE = "store"
+AGENT = "agent"
+
+STORE_API_PORT = 8082
+STORE_OPS_PORT = 8083
+AGENT_API_PORT = 61001
+AGENT_METRICS_PORT = 61091
+
+AUDIENCE = "metricscluster"  # of the ServiceAccount tokens that the store accepts
+CONFIG_DIRECTORY = "/etc/metricscluster/config"
+CONFIG_FILE = f"{CONFIG_DIRECTORY}/config.json"
+KEY_DIRECTORY = "/etc/metricscluster/keys"
+TOKEN_DIRECTORY = "/var/run/secrets/metricscluster"  # noqa: S105 (a folder)
+API_SERVER_DIRECTORY = "/var/run/secrets/apiserver"
+STORE_DIRECTORY = "/var/lib/metricstore"
+SPOOL_DIRECTORY = "/var/lib/metricagent"
+HOST_PROC, HOST_SYS, HOST_ROOT = "/host/proc", "/host/sys", "/host/root"
+NODE_NAME_VARIABLE = "METRICSCLUSTER_NODE_NAME"
+
+PRIVATE_KEY = "private.key"
+PUBLIC_KEY = "public.key"
+ADMIN_TOKEN = "admin-token"  # noqa: S105 (an entry of the Secret)
+AGENT_TOKEN = "agent-token"  # noqa: S105
+DATA_VOLUME = "data"
+
+
+def store(name: str) -> str:
+    """The StatefulSet, its client Service, ServiceAccount, ConfigMap and PodDisruptionBudget."""
+    return f"{name}-store"
+
+
+def store_headless(name: str) -> str:
+    """The Service that governs the StatefulSet."""
+    return f"{name}-store-headless"
+
+
+def agent(name: str) -> str:
+    """The DaemonSet, its Service, ServiceAccount and ConfigMap."""
+    return f"{name}-agent"
+
+
+def keys(name: str) -> str:
+    """The Secret with the generated pair and the admin token."""
+    return f"{name}-keys"
+
+
+def claim(name: str) -> str:
+    """The store's volume claim, as the StatefulSet names it."""
+    return f"{DATA_VOLUME}-{store(name)}-0"
+
+
+def store_url(name: str, namespace: str) -> str:
+    """Where clients in the cluster reach the store."""
+    return f"http://{store(name)}.{namespace}.svc:{STORE_API_PORT}"
+
+
+def agent_subject(name: str, namespace: str) -> str:
+    """The user that an agent's ServiceAccount token proves."""
+    return f"system:serviceaccount:{namespace}:{agent(name)}"
+
+
+def selector(name: str, component: str) -> dict[str, str]:
+    """The labels by which the pods of a part are found; frozen."""
+    return {
+        "app.kubernetes.io/name": "metricscluster",
+        "app.kubernetes.io/instance": name,
+        "app.kubernetes.io/component": component,
+    }
+
+
+def labels(name: str, component: str, version: str) -> dict[str, str]:
+    """The labels of an object of ours. Nothing is copied from the resource: Argo CD would take the objects for its own."""
+    return selector(name, component) | {
+        "app.kubernetes.io/version": version,
+        "app.kubernetes.io/part-of": "metricscluster",
+        "app.kubernetes.io/managed-by": FIELD_MANAGER,
+    }

@@ -1,0 +1,44 @@
+"""Before the start: is the resource known to the API server, and may the operator do what it will do?"""
+
+import asyncio
+from typing import Any
+
+from metricsoperator import names
+from metricsoperator.kinds import access_reviews
+from metricsoperator.objects import Objects, Refused
+from metricwire.errors import SettingsError
+
+ATTEMPTS, PAUSE = 30, 2.0  # seconds between attempts: the CRD and the Role may be applied in the same moment as the operator
+
+
+async def check(objects: Objects, namespace: str, *, attempts: int = ATTEMPTS, pause: float = PAUSE) -> None:
+    """Return when all is well; SettingsError says what is missing when it does not come within `attempts`."""
+    for attempt in range(attempts):
+        missing = await _missing(objects, namespace)
+        if not missing:
+            return
+        if attempt < attempts - 1:
+            await asyncio.sleep(pause)
+    raise SettingsError(f"cannot start: {'; '.join(missing)}")
+
+
+async def _missing(objects: Objects, namespace: str) -> list[str]:
+    """What is missing, each in a phrase that names it."""
+    where = f"in namespace {namespace}" if namespace else "in all namespaces (a ClusterRole)"
+    missing = []
+    for review in access_reviews(namespace):
+        answer = await objects.create(review)
+        if not answer.get("status", {}).get("allowed"):
+            missing.append(f"the right {_named(review['spec']['resourceAttributes'])} {where}")
+    if missing:
+        return missing
+    try:
+        await objects.list(names.KIND, namespace, "")
+    except Refused as error:
+        return [f"the CustomResourceDefinition {names.PLURAL}.{names.GROUP}: {error}"]
+    return []
+
+
+def _named(right: dict[str, Any]) -> str:
+    resource = "/".join(part for part in (right["resource"], right.get("subresource", "")) if part)
+    return f"{right['verb']} {resource}{'.' if right['group'] else ''}{right['group']}"

@@ -1,0 +1,51 @@
+"""The status of a MetricsCluster as values. Every field is optional, so that what an older operator wrote stays valid."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from metricsoperator.fields import Part, described
+
+ConditionType = Literal["Ready", "StoreAvailable", "AgentsAvailable", "Progressing", "Degraded"]
+Truth = Literal["True", "False", "Unknown"]
+
+
+class Condition(Part, frozen=True):
+    """One thing that is or is not so, and why."""
+
+    type: Annotated[ConditionType, described("What is said.")]
+    status: Annotated[Truth, described("Whether it is so.")]
+    reason: Annotated[str, Meta(pattern="^[A-Z][A-Za-z0-9]*$", max_length=64), described("Why, in one word for programs.")]
+    message: Annotated[str, Meta(max_length=1024), described("Why, and what can be done, for people.")] = ""
+    last_transition_time: Annotated[
+        str | None, Meta(description="When the status last changed.", extra={"format": "date-time"})
+    ] = None
+    observed_generation: Annotated[int | None, described("Generation of the resource that this is about.")] = None
+
+
+class StoreState(Part, frozen=True):
+    """The store."""
+
+    endpoint: Annotated[str | None, described("URL of the store within the cluster.")] = None
+    ready_replicas: Annotated[int | None, described("Store pods that are ready.")] = None
+    version: Annotated[str | None, described("Version of the store, the tag of its image.")] = None
+
+
+class AgentsState(Part, frozen=True):
+    """The agents."""
+
+    desired: Annotated[int | None, described("Nodes that should have an agent.")] = None
+    ready: Annotated[int | None, described("Nodes with a ready agent.")] = None
+    updated: Annotated[int | None, described("Nodes whose agent is as the resource says now.")] = None
+    nodes: Annotated[str | None, described("Ready and desired as one text, for the table.")] = None
+
+
+class Status(Part, frozen=True):
+    """The observed state."""
+
+    observed_generation: Annotated[int | None, described("Generation of the resource that this is about.")] = None
+    conditions: Annotated[
+        tuple[Condition, ...], Meta(max_length=16), described("What is and what is not as it should be.", list_key="type")
+    ] = ()
+    store: Annotated[StoreState, described("The store.")] = StoreState()
+    node_agents: Annotated[AgentsState, described("The agents on the nodes.")] = AgentsState()

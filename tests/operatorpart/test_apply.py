@@ -1,0 +1,134 @@
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from metricsoperator import preflight
+from metricsoperator.apply import Answer, Cluster
+from metricsoperator.kinds import rules
+from metricsoperator.objects import Refused, Retry
+from metricsoperator.preflight import check
+from metricwire.errors import SettingsError
+
+MANIFEST = {"kind": "Service", "metadata": {"namespace": "m", "name": "x", "uid": "u"}}
+
+
+class Wire:
+    """Answers as told, then the last one for ever; remembers what was asked."""
+
+    def __init__(self, *answers: tuple[int, Any]) -> None:
+        self.answers = [Answer(status, json.dumps(body).encode()) for status, body in answers]
+        self.asked: list[tuple[str, str, Any, dict[str, Any]]] = []
+
+    def __call__(self, method: str, path: str, body: Any, how: dict[str, Any]) -> Answer:
+        self.asked.append((method, path, body, how))
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+def cluster(wire: Wire) -> Cluster:
+    return Cluster(wire, attempts=3, jitter=lambda: -0.5)
+
+
+def test_apply_is_server_side_with_one_manager_and_force() -> None:
+    wire = Wire((200, MANIFEST))
+    asyncio.run(cluster(wire).apply(MANIFEST, "status"))
+    method, path, body, how = wire.asked[0]
+    assert (method, path, body) == ("patch", "/api/v1/namespaces/m/services/x/status", MANIFEST)
+    assert how == {
+        "content_type": "application/apply-patch+yaml",
+        "field_manager": "metricscluster-operator",
+        "force_conflicts": True,
+    }
+
+
+def test_delete_is_for_this_very_object_and_waits_for_nothing() -> None:
+    wire = Wire((404, {}))
+    asyncio.run(cluster(wire).delete(MANIFEST))
+    assert wire.asked[0][2] == {"propagationPolicy": "Background", "preconditions": {"uid": "u"}}
+
+
+@pytest.mark.parametrize("status", [0, 409, 429, 500, 503])
+def test_passing_faults_are_retried(status: int) -> None:
+    wire = Wire((status, {"message": "busy"}), (status, {}), (200, MANIFEST))
+    assert asyncio.run(cluster(wire).apply(MANIFEST)) == MANIFEST
+    assert len(wire.asked) == 3
+
+
+def test_retries_are_bounded() -> None:
+    wire = Wire((503, {"message": "busy"}))
+    with pytest.raises(Retry, match=r"cannot patch .* after 3 attempts: busy"):
+        asyncio.run(cluster(wire).apply(MANIFEST))
+    assert len(wire.asked) == 3
+
+
+@pytest.mark.parametrize(("status", "method"), [(403, "apply"), (404, "apply"), (422, "apply"), (409, "create")])
+def test_refusals_are_final(status: int, method: str) -> None:
+    wire = Wire((status, {"message": "no"}))
+    with pytest.raises(Refused, match="no") as raised:
+        asyncio.run(getattr(cluster(wire), method)(MANIFEST))
+    assert (raised.value.status, len(wire.asked)) == (status, 1)
+
+
+def test_an_answer_that_is_no_status_is_quoted() -> None:
+    wire = Wire((400, "gateway says no"))
+    with pytest.raises(Refused, match='400 "gateway says no"'):
+        asyncio.run(cluster(wire).apply(MANIFEST))
+
+
+def test_get_of_nothing_is_none() -> None:
+    assert asyncio.run(cluster(Wire((404, {}))).get("Service", "m", "x")) is None
+
+
+def test_items_of_a_list_say_what_they_are() -> None:
+    wire = Wire((200, {"items": [{"metadata": {"name": "x"}}]}))
+    found = asyncio.run(cluster(wire).list("StatefulSet", "m", "a=b"))
+    assert found == [{"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "x"}}]
+    assert wire.asked[0][1:] == ("/apis/apps/v1/namespaces/m/statefulsets", None, {"label_selector": "a=b"})
+
+
+class Rights(Wire):
+    """An API server that grants everything but one right."""
+
+    def __init__(self, lacking: str = "", crd: bool = True) -> None:
+        super().__init__((200, {}))
+        self.lacking, self.crd = lacking, crd
+
+    def __call__(self, method: str, path: str, body: Any, how: dict[str, Any]) -> Answer:
+        self.asked.append((method, path, body, how))
+        if method == "get":
+            return Answer(200 if self.crd else 404, b'{"items": []}')
+        right = body["spec"]["resourceAttributes"]
+        allowed = f"{right['verb']} {right['resource']}" != self.lacking
+        return Answer(201, json.dumps({"status": {"allowed": allowed}}).encode())
+
+
+@pytest.mark.parametrize(
+    ("wire", "namespace", "message"),
+    [
+        (Rights("patch daemonsets"), "m", "cannot start: the right patch daemonsets.apps in namespace m"),
+        (Rights("get secrets"), "", "cannot start: the right get secrets in all namespaces (a ClusterRole)"),
+        (Rights("patch metricsclusters"), "m", "patch metricsclusters/status.metricscluster.io in namespace m"),
+        (Rights(crd=False), "m", "the CustomResourceDefinition metricsclusters.metricscluster.io"),
+    ],
+)
+def test_what_is_missing_is_named_at_the_start(wire: Rights, namespace: str, message: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        asyncio.run(check(cluster(wire), namespace, attempts=2, pause=0))
+    assert message in str(raised.value)
+
+
+def test_every_right_is_asked_for() -> None:
+    wire = Rights()
+    asyncio.run(check(cluster(wire), "m"))
+    assert len(wire.asked) == sum(len(rule["resources"]) * len(rule["verbs"]) for rule in rules()) + 1
+    assert preflight.ATTEMPTS > 1
+
+
+def test_rights_are_few() -> None:
+    for rule in rules():
+        assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
+        if "secrets" in rule["resources"]:
+            assert rule["verbs"] == ["get", "create"]
+        if "persistentvolumeclaims" in rule["resources"]:
+            assert rule["verbs"] == ["get", "patch"]

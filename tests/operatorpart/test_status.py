@@ -1,0 +1,144 @@
+from typing import Any
+
+import pytest
+
+from metricsoperator.state import Condition, Status
+from metricsoperator.status import Sight, invalid, observe
+from metricsoperator.trouble import Trouble
+
+from .conftest import cluster
+
+NOW, EARLIER = "2026-01-02T00:00:00Z", "2026-01-01T00:00:00Z"
+
+
+def store(ready: int = 1, *, seen: bool = True, rolled: bool = True) -> dict[str, Any]:
+    return {
+        "metadata": {"generation": 2, "labels": {"app.kubernetes.io/version": "1.2.3"}},
+        "status": {
+            "observedGeneration": 2 if seen else 1,
+            "readyReplicas": ready,
+            "updatedReplicas": 1 if rolled else 0,
+            "currentRevision": "b" if rolled else "a",
+            "updateRevision": "b",
+        },
+    }
+
+
+def agents(ready: int = 3, desired: int = 3, updated: int | None = None, *, seen: bool = True) -> dict[str, Any]:
+    return {
+        "metadata": {"generation": 1},
+        "status": {
+            "observedGeneration": 1 if seen else 0,
+            "desiredNumberScheduled": desired,
+            "numberReady": ready,
+            "updatedNumberScheduled": desired if updated is None else updated,
+        },
+    }
+
+
+FAULT = Trouble("Forbidden", "may not")
+PULL = Trouble("ImageNotPulled", "check spec.image")
+
+# sight -> Ready, StoreAvailable, AgentsAvailable, Progressing, Degraded: status and reason
+CASES = [
+    ("all well", Sight(stateful_set=store(), daemon_set=agents()), "T:Ready T:Available T:Available F:UpToDate F:AsWanted"),
+    ("nothing yet", Sight(), "F:StoreNotReady F:NotReady F:NotReady T:RollingOut F:AsWanted"),
+    (
+        "store starts",
+        Sight(stateful_set=store(0), daemon_set=agents()),
+        "F:StoreNotReady F:NotReady T:Available T:RollingOut F:AsWanted",
+    ),
+    (
+        "store's numbers are of the generation before",
+        Sight(stateful_set=store(seen=False), daemon_set=agents()),
+        "F:StoreNotReady F:NotReady T:Available T:RollingOut F:AsWanted",
+    ),
+    (
+        "store is replaced",
+        Sight(stateful_set=store(rolled=False), daemon_set=agents()),
+        "T:Ready T:Available T:Available T:RollingOut F:AsWanted",
+    ),
+    (
+        "one agent of three lacks: none is tolerated of three (10 %)",
+        Sight(stateful_set=store(), daemon_set=agents(2)),
+        "F:AgentsNotReady T:Available F:NotReady F:UpToDate F:AsWanted",
+    ),
+    (
+        "three agents of forty lack: four are tolerated",
+        Sight(stateful_set=store(), daemon_set=agents(37, 40)),
+        "T:Ready T:Available T:Available F:UpToDate T:AgentsMissing",
+    ),
+    (
+        "no node",
+        Sight(stateful_set=store(), daemon_set=agents(0, 0)),
+        "F:AgentsNoNodes T:Available F:NoNodes F:UpToDate F:AsWanted",
+    ),
+    (
+        "image",
+        Sight(stateful_set=store(0), daemon_set=agents(), troubles={"store": PULL}),
+        "F:StoreImageNotPulled F:ImageNotPulled T:Available T:RollingOut T:ImageNotPulled",
+    ),
+    (
+        "agents' image",
+        Sight(stateful_set=store(), daemon_set=agents(0), troubles={"agent": PULL}),
+        "F:AgentsImageNotPulled T:Available F:ImageNotPulled F:UpToDate T:ImageNotPulled",
+    ),
+    (
+        "refused",
+        Sight(stateful_set=store(), daemon_set=agents(), faults=[FAULT]),
+        "F:Forbidden T:Available T:Available F:UpToDate T:Forbidden",
+    ),
+]
+
+
+@pytest.mark.parametrize(("sight", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_conditions(sight: Sight, expected: str) -> None:
+    found = observe(cluster(), sight, Status(), NOW)
+    assert " ".join(f"{condition.status[0]}:{condition.reason}" for condition in found.conditions) == expected
+    assert all(condition.message and condition.observed_generation == 1 for condition in found.conditions)
+
+
+def test_paused_is_said() -> None:
+    found = observe(cluster({"paused": True}), Sight(stateful_set=store(), daemon_set=agents()), Status(), NOW)
+    assert [condition.reason for condition in found.conditions if condition.type == "Progressing"] == ["Paused"]
+
+
+def test_transition_time_stays_while_the_status_stays() -> None:
+    sight = Sight(stateful_set=store(), daemon_set=agents())
+    first = observe(cluster(), sight, Status(), EARLIER)
+    assert observe(cluster(), sight, first, NOW) == first
+    broken = observe(cluster(), Sight(stateful_set=store(0), daemon_set=agents()), first, NOW)
+    times = {condition.type: condition.last_transition_time for condition in broken.conditions}
+    assert times["Ready"] == times["StoreAvailable"] == NOW
+    assert times["AgentsAvailable"] == EARLIER
+
+
+def test_counts_and_version() -> None:
+    found = observe(cluster(), Sight(stateful_set=store(), daemon_set=agents(2, 3, 1)), Status(), NOW)
+    assert (found.node_agents.nodes, found.node_agents.updated, found.store.version) == ("2/3", 1, "1.2.3")
+
+
+def test_version_is_what_runs_not_what_is_wanted() -> None:
+    before = observe(cluster(), Sight(stateful_set=store(), daemon_set=agents()), Status(), NOW)
+    replaced = store(rolled=False)
+    replaced["metadata"]["labels"]["app.kubernetes.io/version"] = "2.0.0"
+    assert observe(cluster(), Sight(stateful_set=replaced, daemon_set=agents()), before, NOW).store.version == "1.2.3"
+
+
+def test_invalid_spec_leaves_the_rest_as_it_was() -> None:
+    before = observe(cluster(), Sight(stateful_set=store(), daemon_set=agents()), Status(), EARLIER)
+    found = invalid(7, "spec.store: expected object", before, NOW)
+    assert found.conditions[0] == Condition(
+        type="Ready",
+        status="False",
+        reason="InvalidSpec",
+        message="spec.store: expected object",
+        last_transition_time=NOW,
+        observed_generation=7,
+    )
+    assert (found.observed_generation, found.store) == (7, before.store)
+
+
+def test_long_messages_are_cut_to_what_the_schema_takes() -> None:
+    found = observe(cluster(), Sight(faults=[Trouble("Refused", "x" * 5000)]), Status(), NOW)
+    assert max(len(condition.message) for condition in found.conditions) <= 1024

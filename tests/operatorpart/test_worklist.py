@@ -1,0 +1,82 @@
+import asyncio
+
+import pytest
+
+from metricsoperator import worklist
+from metricsoperator.worklist import Worklist
+
+
+def make() -> Worklist[str]:
+    return Worklist(lambda: 0.5)
+
+
+async def taken(work: Worklist[str]) -> str:
+    return await asyncio.wait_for(work.take(), 1)
+
+
+async def nothing_waits(work: Worklist[str]) -> bool:
+    try:
+        await asyncio.wait_for(work.take(), 0.01)
+    except TimeoutError:
+        return True
+    return False
+
+
+def test_each_key_once_in_order() -> None:
+    async def play() -> None:
+        work = make()
+        for key in ("a", "b", "a"):
+            work.add(key)
+        assert [await taken(work), await taken(work)] == ["a", "b"]
+        assert await nothing_waits(work)
+
+    asyncio.run(play())
+
+
+def test_a_key_is_never_out_twice_and_comes_back_when_it_changed_meanwhile() -> None:
+    async def play() -> None:
+        work = make()
+        work.add("a")
+        assert await taken(work) == "a"
+        work.add("a")
+        assert await nothing_waits(work)
+        work.done("a", failed=False)
+        assert await taken(work) == "a"
+        work.done("a", failed=False)
+        assert await nothing_waits(work)
+
+    asyncio.run(play())
+
+
+def test_a_failure_comes_back_later_each_time() -> None:
+    async def play() -> list[float]:
+        work, delays = make(), []
+        work.add_later = lambda key, seconds: delays.append(seconds)  # type: ignore[method-assign]
+        for _ in range(9):
+            work.add("a")
+            await taken(work)
+            work.done("a", failed=True)
+        work.add("a")
+        await taken(work)
+        work.done("a", failed=False)
+        work.add("a")
+        await taken(work)
+        work.done("a", failed=True)
+        return delays
+
+    delays = asyncio.run(play())
+    assert delays[:3] == [0.5, 1.0, 2.0]
+    assert delays[8] == worklist.LONGEST_DELAY
+    assert delays[9] == worklist.FIRST_DELAY, "a success in between starts anew"
+
+
+def test_the_earlier_of_two_wishes_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def play() -> None:
+        work = make()
+        work.add_later("a", 60)
+        work.add_later("a", 0.01)
+        work.add_later("a", 60)
+        assert await taken(work) == "a"
+        assert await nothing_waits(work)
+
+    asyncio.run(play())
