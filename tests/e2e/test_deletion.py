@@ -1,0 +1,52 @@
+"""Deleting a MetricsCluster takes everything with it but the volume, and does not need the operator."""
+
+import pytest
+
+from . import kubernetes as k
+
+pytestmark = pytest.mark.timeout(240)
+KINDS = "serviceaccount,networkpolicy,configmap,service,poddisruptionbudget,statefulset,daemonset,secret,pod"
+ALSO = "also"
+SELECTOR = f"app.kubernetes.io/instance={ALSO}"
+
+
+def operators(count: int) -> None:
+    k.kubectl("scale", "deployment/metricscluster-operator", f"--replicas={count}")
+    k.kubectl("rollout", "status", "deployment/metricscluster-operator", "--timeout=60s")
+
+
+def grow() -> None:
+    """A larger volume: it grows, or where its class cannot, the status says why."""
+    k.kubectl("patch", "metricscluster", ALSO, "--type=merge", "-p", '{"spec": {"store": {"storage": {"size": "2Gi"}}}}')
+
+    def done() -> bool:
+        claim = k.get("persistentvolumeclaim", f"data-{ALSO}-store-0")
+        conditions = k.get("metricscluster", ALSO)["status"]["conditions"]
+        told = any("resize" in condition["message"] for condition in conditions if condition["type"] == "Degraded")
+        return told or bool(claim["spec"]["resources"]["requests"]["storage"] == "2Gi")
+
+    k.eventually(done, seconds=15, what="the claim has grown")
+
+
+def test_nothing_stays_but_the_volume(nodes: list[str]) -> None:
+    """A second MetricsCluster beside the first, deleted while no operator runs; the first is not touched."""
+    document = k.example()
+    document["metadata"]["name"] = ALSO
+    k.apply(document)
+    k.kubectl("wait", "--for=condition=Ready", f"metricscluster/{ALSO}", "--timeout=60s")
+    assert len(k.get("pod", "-l", SELECTOR)["items"]) == 1 + len(nodes)
+    grow()
+    operators(0)
+    k.kubectl("delete", "metricscluster", ALSO, "--timeout=30s")
+
+    def gone() -> bool:
+        left = [f"{item['kind']}/{item['metadata']['name']}" for item in k.get(KINDS, "-l", SELECTOR)["items"]]
+        assert not left, left
+        return True
+
+    k.eventually(gone, seconds=90, what="all objects of the deleted MetricsCluster are gone")
+    claim = k.get("persistentvolumeclaim", f"data-{ALSO}-store-0")
+    assert "deletionTimestamp" not in claim["metadata"]
+    operators(1)
+    k.kubectl("wait", "--for=condition=Ready", f"metricscluster/{k.NAME}", "--timeout=60s")
+    k.kubectl("delete", "persistentvolumeclaim", f"data-{ALSO}-store-0", "--timeout=30s")
