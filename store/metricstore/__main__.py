@@ -35,8 +35,12 @@ def main() -> None:
     except SettingsError as error:
         logger.critical("%s", error)
         sys.exit(2)
-    if unknown:
-        logger.info("these settings of %s are not used here: %s", arguments.config, ", ".join(unknown))
+    theirs = [name for name in unknown if name in store_settings.THEIRS]
+    if theirs:
+        logger.info("these settings of %s are not used here: %s", arguments.config, ", ".join(theirs))
+    if len(theirs) < len(unknown):
+        strange = ", ".join(name for name in unknown if name not in theirs)
+        logger.warning("these settings of %s are not known and have no effect: %s", arguments.config, strange)
     try:
         failed = uvloop.run(_run(settings, dev=arguments.dev, open_to_all=arguments.insecure_no_auth))
     except (SettingsError, OSError) as error:

@@ -4,9 +4,12 @@ import asyncio
 import contextlib
 import logging
 import random
+import resource
 import socket
+import ssl
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -18,18 +21,21 @@ from metricstore.api.clustercockpit import ClusterCockpit
 from metricstore.api.dcos import Dcos
 from metricstore.api.operations import Operations
 from metricstore.api.prometheus import Prometheus, StoreCollector
+from metricstore.api.protocol import BoundedProtocol, Bounds, Room
 from metricstore.api.routes import Route, application
 from metricstore.api.serviceaccounts import ClusterKeys
 from metricstore.engine import Engine
 from metricstore.ingest import Ingest
-from metricstore.settings import Settings, split_address
+from metricstore.settings import Main, Settings, split_address
 from metricwire import __version__
 from metricwire.errors import SettingsError
-from metricwire.tokens import PUBLISHED_KEY
 
 logger = logging.getLogger(__name__)
 
 EXPIRE_EVERY = 60.0  # seconds between two looks for samples past the retention
+OPERATIONS_CONNECTIONS = 128  # to the port for operations, which has its own so that a crowd at the API does not reach it
+FILES = 128  # descriptors for what is not a connection
+KEEP_ALIVE = 75  # seconds that an idle connection stays: longer than agents and scrapers pause, so that none meets its end
 DRAIN = 20  # seconds that requests under way are given when the store stops
 
 
@@ -51,13 +57,13 @@ class App:
         self.failed = False
         self._state = "starting"
         store = settings.metric_store
+        self._tls = tls_context(settings.main)
         gate = self._gate(dev, open_to_all)
         self.engine = Engine(
             Path(store.directory),
             metrics=settings.metrics,
             retention=settings.retention,
-            series_limit=store.limits.series,
-            waiting_limit=store.limits.waiting,
+            limits=store.limits,
             cluster=store.cluster,
             on_broken=self._on_broken,
         )
@@ -79,17 +85,15 @@ class App:
 
     def _gate(self, dev: bool, open_to_all: bool) -> Gate:
         store, key = self.settings.metric_store, self.settings.main.jwt_public_key
-        if key == PUBLISHED_KEY and not dev:
-            raise SettingsError(
-                "cannot start with the key of cc-metric-store's documentation, which everybody has; --dev allows it"
-            )
         if not (key or store.public_key_files or store.kubernetes or open_to_all):
             raise SettingsError(
                 "cannot start without a way to check tokens: set main.jwt-public-key, metric-store.public-key-files or "
                 "metric-store.kubernetes, or start with --insecure-no-auth"
             )
+        ring = KeyRing(key, store.public_key_files, dev=dev)
+        ring.keys()  # what is wrong with the files is said now, not at the first request
         return Gate(
-            KeyRing(key, store.public_key_files),
+            ring,
             service_accounts=ClusterKeys(store.kubernetes) if store.kubernetes else None,
             strict_roles=store.strict_roles,
             open_to_all=open_to_all,
@@ -103,31 +107,43 @@ class App:
         ProcessCollector(registry=registry)
         return registry
 
-    def _on_broken(self, _: OSError) -> None:
+    def _on_broken(self, _: Exception) -> None:
         self.failed = True
         self.stopping.set()
 
     async def run(self) -> None:
-        """Serve until `stopping` is set. `failed` tells afterwards whether the disk was the reason."""
+        """Serve until `stopping` is set. `failed` tells afterwards whether the store had to stop by itself."""
         main, store = self.settings.main, self.settings.metric_store
+        limits = store.limits
+        make_descriptors(limits.connections + OPERATIONS_CONNECTIONS + FILES)
         sockets = [listen(main.addr), listen(store.ops_addr)]
-        operations = self._server(self.operations)
-        serving = [asyncio.create_task(operations.serve([sockets[1]]))]
+        operations = _server(self.operations, Bounds(OPERATIONS_CONNECTIONS))
+        serving = [asyncio.create_task(operations.serve([sockets[1]]), name=f"health, metrics ({store.ops_addr})")]
         await self._recover()
-        api = self._server(self.api, main.https_cert_file, main.https_key_file)
-        serving.append(asyncio.create_task(api.serve([sockets[0]])))
+        api = _server(self.api, Bounds(limits.connections, limits.connections_per_address), self._tls)
+        serving.append(asyncio.create_task(api.serve([sockets[0]]), name=f"API ({main.addr})"))
         expiring = asyncio.create_task(self._expire())
         self._state = ""
         logger.info("ready on %s (API) and %s (health, metrics)", main.addr, store.ops_addr)
-        await self.stopping.wait()
+        await self._until_stopping(serving)
         self._state = "stopping"
         expiring.cancel()
         api.should_exit = True
-        await serving[1]
+        await asyncio.wait(serving[1:])
         await self.engine.close()
         operations.should_exit = True
-        await serving[0]
+        await asyncio.wait(serving[:1])
         logger.info("stopped")
+
+    async def _until_stopping(self, serving: list[asyncio.Task[None]]) -> None:
+        """Return when the store is to stop; a server that ends by itself is a reason."""
+        stopping = asyncio.create_task(self.stopping.wait())
+        await asyncio.wait([*serving, stopping], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        for task in serving:
+            if task.done():
+                self.failed = True
+                logger.critical("cannot go on: the server for %s ended: %s", task.get_name(), task.exception() or "no error")
 
     async def _recover(self) -> None:
         self._state = "replaying the log"
@@ -143,28 +159,63 @@ class App:
                 found.seconds,
             )
 
-    def _server(self, app: FastAPI, certificate: str = "", key: str = "") -> Server:
-        tls = {"ssl_certfile": certificate, "ssl_keyfile": key} if certificate else {}
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            lifespan="off",
-            limit_concurrency=self.settings.metric_store.limits.connections,
-            timeout_graceful_shutdown=DRAIN,
-            **tls,  # type: ignore[arg-type]
-        )
-        return Server(config)
-
     async def _expire(self) -> None:
         """Forget what is past the retention, from time to time."""
         while True:
             await asyncio.sleep(EXPIRE_EVERY * random.uniform(0.9, 1.1))  # noqa: S311 - spreads load, guards nothing
             begun = time.monotonic()
-            gone = self.engine.expire()
-            if gone:
+            try:
+                gone = self.engine.expire()
+            except OSError as error:
+                logger.warning("cannot remove what is past the retention; the next attempt is in a minute: %s", error)
+            else:
                 logger.debug("%d windows and segments past the retention removed in %.2f s", gone, time.monotonic() - begun)
+
+
+def _server(app: FastAPI, bounds: Bounds, tls: ssl.SSLContext | None = None) -> Server:
+    config = uvicorn.Config(
+        app,
+        http=partial(BoundedProtocol, room=Room(bounds)),  # type: ignore[arg-type]
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        lifespan="off",
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=DRAIN,
+    )
+    config.load()
+    config.ssl = tls
+    return Server(config)
+
+
+def tls_context(main: Main) -> ssl.SSLContext | None:
+    """TLS as the settings have it, None without. SettingsError when certificate or key cannot be used."""
+    certificate, key = main.https_cert_file, main.https_key_file
+    if not certificate and not key:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(certificate, key or None, password="")
+    except (OSError, ValueError) as error:  # SSLError is an OSError
+        raise SettingsError(
+            f"cannot speak TLS with main.https-cert-file {certificate!r} and main.https-key-file {key!r}: "
+            f"{getattr(error, 'strerror', None) or error}"
+        ) from error
+    return context
+
+
+def make_descriptors(wanted: int) -> None:
+    """Let this process have so many files and connections open, as far as it may: the log must never lack one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < wanted:
+        logger.warning("only %d files can be open here; metric-store.limits.connections asks for %d", allowed, wanted)
 
 
 def listen(address: str) -> socket.socket:

@@ -12,7 +12,8 @@ from metricstore.disk.formats import Columns
 from metricstore.engine import Engine
 from metricstore.settings import Settings
 from metricwire.errors import TooLarge
-from metricwire.lineprotocol import TEXT_SHOWN, BadLine, Batch, Heads, decode, encode, encode_labels
+from metricwire.exposition import reserved
+from metricwire.lineprotocol import BAD_KEPT, TEXT_SHOWN, BadLine, Batch, Heads, decode, encode, encode_labels
 from metricwire.lineprotocol import Limits as LineLimits
 from metricwire.samples import Labels, Sample
 
@@ -20,10 +21,11 @@ INLINE_BYTES = 65536  # a larger body is decoded in a thread, so that other requ
 
 
 class Receipt(NamedTuple):
-    """What became of a body: samples (and labels) stored, and the lines that were not."""
+    """What became of a body: samples (and labels) stored, the first of the lines that were not, and how many these are."""
 
     stored: int
     bad: list[BadLine]
+    rejected: int
 
 
 class Refused(Exception):
@@ -32,6 +34,21 @@ class Refused(Exception):
     def __init__(self, reason: str, text: str) -> None:
         super().__init__(text)
         self.reason = reason
+
+
+class Refusals:
+    """Lines of one batch that were decoded and are not kept: the first in full, the others counted."""
+
+    def __init__(self) -> None:
+        self.bad: list[BadLine] = []
+        self.reasons: Counter[str] = Counter()
+
+    def add(self, line: int, item: Sample | Labels, refused: Refused) -> None:
+        """One more."""
+        self.reasons[refused.reason] += 1
+        if len(self.bad) < BAD_KEPT:
+            text = encode(item) if isinstance(item, Sample) else encode_labels(item, 0)
+            self.bad.append(BadLine(line, text.decode()[:TEXT_SHOWN], str(refused)))
 
 
 class Ingest:
@@ -49,35 +66,36 @@ class Ingest:
     async def write(self, body: bytes, cluster: str, node: str | None = None) -> Receipt:
         """Store what can be stored of the lines; returns when that is durable.
 
-        `cluster` is for lines without that tag. `node`, where given, is the one host that may be written. Unavailable when
-        nothing can be stored now: then nothing was.
+        `cluster` is for lines without that tag; BadInput when no tag could say it. `node`, where given, is the one host that
+        may be written. Unavailable when nothing can be stored now: then nothing was.
         """
         now = int(self._clock())
         if len(body) > INLINE_BYTES:
             batch = await asyncio.to_thread(self._decode, body, now, cluster)
         else:
             batch = self._decode(body, now, cluster)
-        bad = batch.bad
-        self.received += len(batch.samples) + len(batch.labels) + len(bad) + batch.messages
+        self.received += len(batch.samples) + len(batch.labels) + batch.bad_count + batch.messages
         self.messages += batch.messages
-        self.rejected["syntax"] += len(bad)
-        columns = self._columns(batch, now, node, bad)
-        labels = self._labels(batch, node, bad)
-        count = len(columns.numbers) + len(labels)
-        if count:
+        self.rejected["syntax"] += batch.bad_count
+        refusals = Refusals()
+        columns = self._columns(batch, now, node, refusals)
+        labels, known = self._labels(batch, node, refusals)
+        self.rejected += refusals.reasons
+        count = len(columns.numbers) + len(labels) + known
+        if len(columns.numbers) or labels:
             try:
                 await self._engine.write(columns, labels)
             except BaseException:
                 self.unavailable += count
                 raise
         self.stored += count
-        return Receipt(count, sorted(bad))
+        return Receipt(count, sorted(batch.bad + refusals.bad)[:BAD_KEPT], batch.bad_count + refusals.reasons.total())
 
     def _decode(self, body: bytes, now: int, cluster: str) -> Batch:
         return decode(body, now=now, cluster=cluster, limits=self._limits, heads=self._heads)
 
-    def _columns(self, batch: Batch, now: int, node: str | None, bad: list[BadLine]) -> Columns:
-        """The samples that can be kept; the others are added to `bad`."""
+    def _columns(self, batch: Batch, now: int, node: str | None, refusals: Refusals) -> Columns:
+        """The samples that can be kept; the others are added to `refusals`."""
         numbers, kept = [], []
         oldest = self._engine.oldest
         for line, sample in zip(batch.sample_lines, batch.samples, strict=True):
@@ -88,27 +106,33 @@ class Ingest:
                 numbers.append(self._number(sample, oldest, now, node))
                 kept.append(sample)
             except Refused as refused:
-                self.rejected[refused.reason] += 1
-                bad.append(BadLine(line, encode(sample).decode()[:TEXT_SHOWN], str(refused)))
+                refusals.add(line, sample, refused)
         timestamps = np.array([sample.timestamp for sample in kept], np.int64)
         return Columns(np.array(numbers, np.uint32), timestamps, np.array([sample.value for sample in kept], np.float64))
 
-    def _labels(self, batch: Batch, node: str | None, bad: list[BadLine]) -> list[Labels]:
-        """The labels that may be set; the others are added to `bad`."""
-        kept = []
+    def _labels(self, batch: Batch, node: str | None, refusals: Refusals) -> tuple[list[Labels], int]:
+        """The labels to set, and how many are set already; those that may not be are added to `refusals`."""
+        kept, known = [], 0
         for line, labels in zip(batch.label_lines, batch.labels, strict=True):
-            if node is None or labels.place.host == node:
-                kept.append(labels)
-            else:
-                self.rejected["foreign_host"] += 1
-                text = encode_labels(labels, 0).decode()[:TEXT_SHOWN]
-                bad.append(BadLine(line, text, f"this token may write only the host {node}"))
-        return kept
+            try:
+                if node is not None and labels.place.host != node:
+                    raise Refused("foreign_host", f"this token may write only the host {node}")
+                if self._engine.registry.check_labels(labels):
+                    kept.append(labels)
+                else:
+                    known += 1
+            except TooLarge as error:
+                refusals.add(line, labels, Refused("label_limit", str(error)))
+            except Refused as refused:
+                refusals.add(line, labels, refused)
+        return kept, known
 
     def _number(self, sample: Sample, oldest: int, now: int, node: str | None) -> int:
         """The series to write the sample to; Refused when it may not be written or kept."""
         if node is not None and sample.series.place.host != node:
             raise Refused("foreign_host", f"this token may write only the host {node}")
+        if reserved(sample.series.metric):
+            raise Refused("reserved_name", "metrics with this prefix are what a program says of itself in its /metrics")
         if sample.timestamp > now + self._future:
             ahead = sample.timestamp - now
             raise Refused(

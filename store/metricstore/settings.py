@@ -44,10 +44,24 @@ class Limits(msgspec.Struct, frozen=True, rename="kebab", forbid_unknown_fields=
     series: Annotated[Positive, Meta(description="Series kept; lines that would start another are refused.")] = 1_000_000
     line_bytes: Annotated[Positive, Meta(description="Size of one line of line protocol.")] = 65536
     tags: Annotated[Positive, Meta(description="Tags of one line.")] = 32
-    queries: Annotated[Positive, Meta(description="Queries of one request, those of for-all-nodes included.")] = 20_000
-    points: Annotated[Positive, Meta(description="Values that one request may read or be padded with.")] = 20_000_000
+    queries: Annotated[
+        Positive, Meta(description="Series, or groups of them, that one request may ask for; for-all-nodes included.")
+    ] = 20_000
+    points: Annotated[
+        Positive, Meta(description="Values that one request may read or be padded with; each series counts as 64 besides.")
+    ] = 20_000_000
+    query_seconds: Annotated[float, Meta(gt=0, description="Time that one request may take to answer.")] = 30.0
+    label_bytes: Annotated[Positive, Meta(description="Memory of the labels that info lines set; more are refused.")] = (
+        64 * 1024**2
+    )
     waiting: Annotated[Positive, Meta(description="Samples that may wait for the disk; above, writers get 503.")] = 2_000_000
-    connections: Annotated[Positive, Meta(description="Open connections to the API; further ones get 503.")] = 1024
+    connections: Annotated[
+        Positive,
+        Meta(description="Open connections to the API; a further one takes the place of the one idle longest, or gets 503."),
+    ] = 1024
+    connections_per_address: Annotated[
+        int, Meta(ge=0, description="Open connections from one address; 0: no limit, for behind a proxy all have the same.")
+    ] = 0
 
 
 class Kubernetes(msgspec.Struct, frozen=True, rename="kebab", forbid_unknown_fields=True):
@@ -126,8 +140,16 @@ class Settings(msgspec.Struct, frozen=True, rename="kebab"):
         return int(units.duration(self.metric_store.future_limit))
 
 
+# Keys of cc-metric-store 1.5 that there is no need for here.
+THEIRS = frozenset(
+    {"nats", "main.user", "main.group", "main.backend-url", "main.debug"}
+    | {f"metric-store.{key}" for key in ("checkpoints", "checkpoint-interval", "cleanup", "max-wal-size", "memory-cap")}
+    | {f"metric-store.{key}" for key in ("num-workers", "nats-subscriptions")}
+)
+
+
 def load(found: Mapping[str, Any], source: str) -> tuple[Settings, list[str]]:
-    """Settings of a parsed file, and the keys in it that are not ours (cc-metric-store's own, or misspelt).
+    """Settings of a parsed file, and the keys in it that are not ours: cc-metric-store's own (THEIRS), or misspelt.
 
     SettingsError names the field that does not fit.
     """

@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from metricstore.api.auth import Permission
+from metricwire.lineprotocol import BAD_KEPT
 from metricwire.tokens import new_pair, sign
 
 CASES = Path(__file__).parent / "cases"
@@ -71,6 +72,26 @@ def check(step: dict[str, Any], answer: Any) -> None:
         assert text not in answer.text
     for name, value in step.get("with", {}).items():
         assert answer.headers[name] == value
+
+
+def test_bytes_that_are_no_text_are_a_bad_request(make_app: Any, client: Any) -> None:
+    ask = client(make_app(open_to_all=True).api)
+    for path in ("/api/query", "/api/healthcheck"):
+        answer = ask("POST", path, content=b'{"cluster":"\xff"}')
+        assert (answer.status_code, answer.json()["status"]) == (400, "Bad Request")
+        assert answer.json()["error"].startswith("cannot read the request: ")
+
+
+@pytest.mark.parametrize(("line", "reason"), [(b"x", "syntax"), (b"m,cluster=c,hostname=h value=1 1", "past")])
+def test_bad_lines_are_all_counted_and_the_first_ones_listed(line: bytes, reason: str, make_app: Any, client: Any) -> None:
+    app = make_app(open_to_all=True)
+    count = BAD_KEPT + 200
+    answer = client(app.api)("POST", "/api/write", content=(line + b"\n") * count).json()
+    assert (answer["stored"], answer["rejected_lines"], len(answer["rejected"])) == (0, count, 100)
+    assert answer["error"].startswith(f"cannot store {count} of {count} lines: line 1 ")
+    assert answer["error"].endswith(f"; and {count - 3} more")
+    text = client(app.operations)("GET", "/metrics/self").text
+    assert f'metricstore_lines_total{{outcome="rejected",reason="{reason}"}} {float(count)}' in text
 
 
 def test_every_route_has_cases(make_app: Any) -> None:

@@ -14,10 +14,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from metricstore.api.auth import Gate, KeyRing, Permission
-from metricstore.api.serviceaccounts import ClusterKeys
+from metricstore.api.serviceaccounts import REFRESH, ClusterKeys
 from metricstore.settings import Kubernetes
-from metricwire.errors import InvalidToken
-from metricwire.tokens import new_pair, sign
+from metricwire.errors import InvalidToken, SettingsError
+from metricwire.tokens import PUBLISHED_KEY, new_pair, public_key, sign
 
 AGENTS = "system:serviceaccount:monitoring:fritz-agent"
 KEYS = {name: rsa.generate_private_key(65537, 2048) for name in ("k1", "k2")}
@@ -44,6 +44,25 @@ def test_a_removed_key_is_dead_and_a_new_one_counts_within_10_s(tmp_path: Path, 
     files[1].write_text("not a key")
     now[0] += 10
     assert admitted() == [False, False]
+
+
+def test_a_key_file_that_is_no_text_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    files = [tmp_path / "bad", tmp_path / "good"]
+    files[0].write_bytes(b"\xff\xfe")
+    files[1].write_text(new_pair()[1])
+    assert len(KeyRing("", list(map(str, files))).keys()) == 1
+    assert f"key file {files[0]} is left out" in caplog.text
+
+
+@pytest.mark.parametrize("text", [PUBLISHED_KEY, PUBLISHED_KEY + " ", f"\n{PUBLISHED_KEY}\n"])
+def test_the_published_key_counts_only_with_dev(text: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "key").write_text(text)
+    files = [str(tmp_path / "key")]
+    with pytest.raises(SettingsError, match="which everybody has; --dev allows it"):
+        KeyRing(text, [])
+    assert KeyRing("", files).keys() == []
+    assert "everybody has this key" in caplog.text
+    assert KeyRing(text, files, dev=True).keys() == [public_key(PUBLISHED_KEY)] * 2
 
 
 def _admits(loop: asyncio.AbstractEventLoop, gate: Gate, header: str, needed: Permission = Permission.READ) -> bool:
@@ -130,6 +149,33 @@ def test_keys_are_fetched_once_and_again_for_a_new_one(
     with pytest.raises(InvalidToken):
         loop.run_until_complete(keys.verify(token("k1")))
     assert len(api_server.asked) == 4, "tokens with unknown keys do not make requests at will"
+
+
+def test_a_checked_token_dies_with_the_keys_it_was_checked_by(
+    api_server: ApiServer, tmp_path: Path, loop: asyncio.AbstractEventLoop
+) -> None:
+    now = [time.time()]
+    gate = Gate(KeyRing("", []), service_accounts=cluster_keys(api_server, tmp_path, lambda: now[0]), clock=lambda: now[0])
+    old = f"Bearer {token()}"
+    assert _admits(loop, gate, old, Permission.WRITE)
+    api_server.names = ["k2"]
+    now[0] += REFRESH - 1
+    assert _admits(loop, gate, old, Permission.WRITE)
+    now[0] += 2
+    assert not _admits(loop, gate, old, Permission.WRITE), "its key is gone"
+
+
+def test_a_checked_token_dies_when_another_one_shows_that_the_keys_changed(
+    api_server: ApiServer, tmp_path: Path, loop: asyncio.AbstractEventLoop
+) -> None:
+    now = [time.time()]
+    gate = Gate(KeyRing("", []), service_accounts=cluster_keys(api_server, tmp_path, lambda: now[0]), clock=lambda: now[0])
+    old, new = f"Bearer {token()}", f"Bearer {token('k2')}"
+    assert _admits(loop, gate, old, Permission.WRITE)
+    api_server.names = ["k2"]
+    now[0] += 30
+    assert _admits(loop, gate, new, Permission.WRITE)
+    assert not _admits(loop, gate, old, Permission.WRITE)
 
 
 def test_without_the_api_server_tokens_are_refused_until_it_is_there(

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metricstore.memory.grid import NEVER, WINDOW, Grid
+from metricstore.memory.grid import BLOCK, NEVER, WINDOW, Grid
 
 writes = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5 * WINDOW * 10), st.floats(-1e9, 1e9)), min_size=1, max_size=40)
 
@@ -37,7 +37,7 @@ def test_a_slot_holds_the_last_value_written_to_it(samples: list[tuple[int, int,
     for row in range(grid.rows):
         mine = [slot for number, slot in model if number == row]
         assert (grid.first[row], grid.last[row]) == (min(mine), max(mine))
-    rows, stamps, values = grid.latest()
+    rows, stamps, values = grid.latest(np.arange(grid.rows), 10**9, 10**9)
     assert values.tolist() == [model[row, int(grid.last[row])] for row in rows.tolist()]
     assert (stamps == grid.times(rows, grid.last[rows])).all()
 
@@ -64,3 +64,39 @@ def test_regular_samples_keep_their_timestamps() -> None:
     for minute in range(200):
         stamp = np.array([1720879217 + 60 * minute])
         assert grid.times(row, grid.slots(row, stamp)) == stamp
+
+
+@given(writes, st.integers(0, 5 * WINDOW * 10), st.integers(1, 50))
+def test_the_latest_sample_is_the_last_one_that_is_not_ahead(
+    samples: list[tuple[int, int, float]], until: int, intervals: int
+) -> None:
+    grid, model = written(samples, 10)
+    rows, stamps, values = grid.latest(np.arange(grid.rows), until, intervals)
+    found = dict(zip(rows.tolist(), zip(stamps.tolist(), values.tolist(), strict=True), strict=True))
+    for row in range(grid.rows):
+        now = (until - int(grid.phase[row]) + 5) // 10
+        mine = [slot for number, slot in model if number == row and now - intervals <= slot <= now]
+        wanted = (max(mine) * 10 + int(grid.phase[row]), model[row, max(mine)]) if mine else None
+        assert found.get(row) == wanted
+
+
+@given(writes)
+def test_samples_gives_all_and_a_removed_row_is_empty(samples: list[tuple[int, int, float]]) -> None:
+    grid, model = written(samples, 10)
+    rows = np.arange(grid.rows)
+    which, stamps, values = grid.samples(rows)
+    slots = grid.slots(which, stamps).tolist()
+    assert dict(zip(zip(which.tolist(), slots, strict=True), values.tolist(), strict=True)) == model
+    grid.remove(rows[:1])
+    assert grid.add(5) == 0
+    assert np.isnan(grid.read(rows[:1], 0, 2000)).all()
+    assert grid.first[0] == NEVER
+
+
+def test_a_late_sample_costs_a_block_and_not_all_series() -> None:
+    grid = Grid(10)
+    rows = np.array([grid.add(0) for _ in range(5000)])
+    grid.write(rows, np.full(5000, 10**6), np.ones(5000))
+    before = grid.bytes
+    grid.write(rows[:1], np.array([0]), np.ones(1))
+    assert grid.bytes - before == 8 * WINDOW * BLOCK

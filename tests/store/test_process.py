@@ -1,10 +1,15 @@
 """The store as a program: how it starts, ends and refuses to, and that kill -9 loses nothing it acknowledged."""
 
+import asyncio
+import contextlib
+import datetime
 import http.client
+import ipaddress
 import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -14,7 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
+from metricstore import settings
+from metricstore.app import OPERATIONS_CONNECTIONS, App, Server
 from metricwire.tokens import PUBLISHED_KEY
 
 KILLS = 4
@@ -219,6 +229,111 @@ def test_it_refuses_to_start_without_keys(program: Callable[..., Program]) -> No
     assert "which everybody has; --dev allows it" in refusal(store)[1]
     store.settings["main"]["jwt-public-key"] = "abc"
     assert "cannot use public key" in refusal(store)[1]
+
+
+def test_a_certificate_that_cannot_be_read_is_named_before_anything_is_opened(program: Callable[..., Program]) -> None:
+    store = program()
+    for cert, key, cause in (
+        ("nope.pem", "", "No such file"),
+        (str(store.config), "", "PEM lib"),
+        ("", "key.pem", "No such file"),
+    ):
+        store.settings["main"] |= {"https-cert-file": cert, "https-key-file": key}
+        status, message = refusal(store, "--insecure-no-auth")
+        assert status == 1
+        assert message.startswith(f"cannot speak TLS with main.https-cert-file {cert!r} and main.https-key-file {key!r}: ")
+        assert cause in message
+    assert not Path(store.settings["metric-store"]["directory"]).exists()
+
+
+def certificate(path: Path) -> None:
+    """Our own, with its key, for 127.0.0.1."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "store")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    path.write_bytes(key.private_bytes(*form) + made.public_bytes(serialization.Encoding.PEM))
+
+
+def test_the_api_speaks_tls(program: Callable[..., Program], tmp_path: Path) -> None:
+    certificate(tmp_path / "store.pem")
+    store = program()
+    store.settings["main"] |= {"https-cert-file": str(tmp_path / "store.pem")}
+    store.start("--insecure-no-auth")
+    store.ready()
+    trust = ssl.create_default_context(cafile=str(tmp_path / "store.pem"))
+    connection = http.client.HTTPSConnection("127.0.0.1", store.port, timeout=10, context=trust)
+    connection.request("POST", "/api/write", "m,cluster=c,hostname=h value=1")
+    assert connection.getresponse().status == 200
+    connection.close()
+    assert store.end(signal.SIGTERM)[0] == 0
+
+
+def test_a_crowd_of_silent_connections_shuts_nobody_out(program: Callable[..., Program]) -> None:
+    store = program(limits={"connections": 4})
+    store.start("--insecure-no-auth")
+    store.ready()
+    with contextlib.ExitStack() as crowd:
+        for port, count in ((store.port, 12), (store.ops, OPERATIONS_CONNECTIONS + 12)):
+            for _ in range(count):
+                one = crowd.enter_context(socket.create_connection(("127.0.0.1", port)))
+                one.sendall(b"POST /api/write HTTP/1.1\r\nhost: x\r\nx")
+        for path in ("/healthz", "/readyz"):
+            assert store.ask("GET", path, port=store.ops)[0] == 200
+        assert store.ask("POST", "/api/write", "m,cluster=c,hostname=h value=1")[0] == 200
+        status, log = store.end(signal.SIGTERM)
+    assert (status, len(log)) == (0, 2)
+
+
+def test_a_header_without_end_is_refused(program: Callable[..., Program]) -> None:
+    store = program()
+    store.start("--insecure-no-auth")
+    store.ready()
+    for port in (store.port, store.ops):
+        with socket.create_connection(("127.0.0.1", port)) as one:
+            one.sendall(b"GET / HTTP/1.1\r\nx: ".ljust(32 * 1024 + 1, b"y"))
+            assert one.recv(100).startswith(b"HTTP/1.1 431 ")
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_server_that_ends_by_itself_ends_the_store(
+    which: int,
+    tmp_path: Path,
+    loop: asyncio.AbstractEventLoop,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    main, ops = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    loaded, _ = settings.load({"main": {"addr": main}, "metric-store": {"directory": str(tmp_path), "ops-addr": ops}}, "test")
+    app = App(loaded, open_to_all=True)
+    serve, name = Server.serve, ("API", "health, metrics")[which]
+
+    async def dying(self: Server, sockets: list[socket.socket] | None = None) -> None:
+        assert sockets
+        if f"127.0.0.1:{sockets[0].getsockname()[1]}" == (main, ops)[which]:
+            sockets[0].close()
+            raise OSError("gone")
+        await serve(self, sockets)
+
+    monkeypatch.setattr(Server, "serve", dying)
+    loop.run_until_complete(app.run())
+    assert app.failed
+    (line,) = [record for record in caplog.records if record.levelname == "CRITICAL"]
+    assert line.getMessage() == f"cannot go on: the server for {name} ({(main, ops)[which]}) ended: gone"
+
+
+def test_settings_that_nobody_knows_are_a_warning(program: Callable[..., Program]) -> None:
+    store = program(**{"strict-role": True})
+    store.start("--insecure-no-auth")
+    store.ready()
+    _, log = store.end(signal.SIGTERM)
+    assert log[0]["level"] == "warning"
+    assert log[0]["message"].endswith("are not known and have no effect: metric-store.strict-role")
 
 
 def test_cc_metric_stores_own_settings_are_accepted(program: Callable[..., Program]) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from metricwire.catalog import BY_NAME
-from metricwire.exposition import family, label_text, render
+from metricwire.exposition import family, label_text, render, reserved
 from metricwire.samples import Place, Sample, SeriesKey
 
 HOST = Place("c", "h")
@@ -64,6 +64,26 @@ def test_golden() -> None:
 )
 def test_metric_names(metric: str, name: str) -> None:
     assert family(metric) == name
+
+
+@pytest.mark.parametrize(
+    ("metric", "kept_for_programs"),
+    [
+        ("metricstore_read_only", True),
+        ("metricstore.read_only", True),
+        ("metricagent_x", True),
+        ("metricsoperator-x", True),
+        ("process_cpu_seconds_total", True),
+        ("python info", True),
+        ("process", False),
+        ("processes", False),
+        ("proc_total", False),
+        ("metricstore:x", False),
+    ],
+)
+def test_names_that_programs_use_for_themselves_are_left_out(metric: str, kept_for_programs: bool) -> None:
+    assert reserved(metric) == kept_for_programs
+    assert bool(render([Sample(SeriesKey(HOST, metric), 1, 1.0)])) != kept_for_programs
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metricwire.errors import BadInput
-from metricwire.lineprotocol import META_TAGS, Batch, Decoder, Heads, Limits, decode, encode, encode_labels
+from metricwire.lineprotocol import BAD_KEPT, META_TAGS, Batch, Decoder, Heads, Limits, decode, encode, encode_labels
 from metricwire.samples import Labels, Place, Sample, SeriesKey
 
 NOW = 1_800_000_000
@@ -256,7 +256,37 @@ pieces = st.sampled_from(
 salads = st.lists(pieces | st.binary(max_size=3), max_size=40).map(b"".join)
 
 
-@given(salads, st.lists(st.integers(0, 200), max_size=5))
+# Lines of messages in parts, so that strings, fields and LFs meet where bytes are cut.
+texts_in_quotes = st.lists(st.sampled_from([b"\n", b"x", b'\\"', b"\\", b","]), max_size=2).map(b"".join)
+strings = texts_in_quotes.map(lambda text: b'event="' + text + b'"')
+fields = st.lists(strings | st.sampled_from([b"c=1", b'event="', b"event=", b"c"]), min_size=1, max_size=3).map(b",".join)
+ends = st.sampled_from([b"", b" 5", b",", b'"', b"\n"])
+starts = st.sampled_from([b"a ", b" a ", b"", b"a"])
+messages = st.lists(st.tuples(starts, fields, ends).map(b"".join), max_size=3).map(b"\n".join)
+
+
+@pytest.mark.parametrize("at", range(17))
+def test_a_message_whose_string_ends_where_the_bytes_are_cut_is_one_message(at: int) -> None:
+    body = b'a event="\n",c=1'
+    decoder = Decoder(now=NOW)
+    decoder.feed(body[:at])
+    decoder.feed(body[at:])
+    assert decoder.close() == decode(body, now=NOW) == Batch(messages=1)
+
+
+@given(messages)
+@settings(max_examples=300)
+def test_messages_are_the_same_wherever_they_are_cut_in_two(body: bytes) -> None:
+    limits = Limits(line=40)
+    whole = decode(body, now=NOW, limits=limits)
+    for at in range(len(body)):
+        decoder = Decoder(now=NOW, limits=limits)
+        decoder.feed(body[:at])
+        decoder.feed(body[at:])
+        assert decoder.close() == whole, at
+
+
+@given(salads | messages, st.lists(st.integers(0, 200), max_size=5))
 @settings(max_examples=400)
 def test_any_bytes_give_a_batch_however_they_are_cut(body: bytes, cuts: list[int]) -> None:
     limits = Limits(line=40)
@@ -280,6 +310,35 @@ def test_lines_that_were_seen_before_are_decoded_as_ever(bodies: list[bytes], gi
 def cut(body: bytes, cuts: list[int]) -> list[bytes]:
     places = [0, *sorted(min(at, len(body)) for at in cuts), len(body)]
     return [body[start:end] for start, end in itertools.pairwise(places)]
+
+
+@pytest.mark.parametrize("cluster", ["a\nb", "c" * 256, "a/b", "a\\b", "..", ".", "\udcff", "\x7f"])
+def test_a_default_cluster_that_no_tag_could_say_is_refused(cluster: str) -> None:
+    with pytest.raises(BadInput, match="cannot use the default cluster: cluster"):
+        decode(b"", now=NOW, cluster=cluster)
+
+
+def test_bad_lines_beyond_the_first_are_only_counted() -> None:
+    """16 MB of `x` and LF were 8 million bad lines in memory."""
+    batch = decode(b"x\n" * (BAD_KEPT + 5) + b"m,cluster=c,hostname=h value=1", now=NOW)
+    assert (len(batch.bad), batch.bad_count, batch.bad[-1].number) == (BAD_KEPT, BAD_KEPT + 5, BAD_KEPT)
+    assert batch.sample_lines == [BAD_KEPT + 6]
+
+
+def test_heads_are_bounded_by_number_and_by_bytes() -> None:
+    for heads, most in ((Heads(most=3), 3), (Heads(most_bytes=60), 2)):
+        for number in range(50):
+            for cluster in ("c", f"c{number}"):
+                decode(f"metric{number},hostname=hosthost value=1".encode(), now=NOW, cluster=cluster, heads=heads)
+                assert sum(map(len, heads._by_cluster.values())) <= most
+                assert len(heads._by_cluster) <= most
+
+
+def test_a_cluster_that_wrote_nothing_is_not_remembered() -> None:
+    heads = Heads()
+    for number in range(3):
+        decode(b"", now=NOW, cluster=f"c{number}", heads=heads)
+    assert not heads._by_cluster
 
 
 def test_hostile_quotes_take_linear_time() -> None:

@@ -7,6 +7,7 @@ Rules
 - Labels: cluster, hostname, type, type_id, stype, stype_id of the place, then the series' further tags, then the labels that
   the caller has for the place. Of two that come to the same name the first counts; empty ones are left out.
 - A family (one HELP, one TYPE) is contiguous, families are sorted by name. Of two samples of one series the last counts.
+- Names that programs use for themselves (RESERVED) are left out: beside a server's own metrics they would pass for these.
 - No timestamps: what is shown is fresh, and a scraper must see a series end.
 
 Invariant: no name, label or value, whatever is in it, starts a line, a label or a second series of its own.
@@ -20,9 +21,13 @@ from metricwire.samples import Place, Sample, SeriesKey
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
+# What programs say of themselves begins with one of these.
+RESERVED = ("metricstore_", "metricagent_", "metricsoperator_", "process_", "python_")
+
 PlaceLabels = Callable[[Place], Mapping[str, str]]
 
 _PLACE_LABELS = ("cluster", "hostname", "type", "type_id", "stype", "stype_id")  # in the order of Place
+_RESERVED_WORDS = tuple(prefix.removesuffix("_") for prefix in RESERVED)
 _NOT_IN_METRIC = re.compile("[^a-zA-Z0-9_:]")
 _NOT_IN_LABEL = re.compile("[^a-zA-Z0-9_]")
 
@@ -39,7 +44,11 @@ def render(samples: Iterable[Sample], labels: PlaceLabels = no_labels) -> bytes:
     names: dict[str, str] = {}
     labelled: dict[tuple[Place, tuple[tuple[str, str], ...]], str] = {}
     for series, _, value in samples:
-        name = names.get(series.metric) or names.setdefault(series.metric, family(series.metric))
+        name = names.get(series.metric)
+        if name is None:
+            name = names[series.metric] = "" if reserved(series.metric) else family(series.metric)
+        if not name:
+            continue
         where = (series.place, series.tags)
         text = labelled.get(where)
         if text is None:
@@ -50,6 +59,11 @@ def render(samples: Iterable[Sample], labels: PlaceLabels = no_labels) -> bytes:
         _header(name, metrics[name]) + "".join([f"{name}{text} {value!r}\n" for text, value in series.items()])
         for name, series in sorted(families.items())
     ).encode("utf-8", "replace")
+
+
+def reserved(metric: str) -> bool:
+    """Whether the metric would be shown under a name that servers keep for themselves."""
+    return metric.startswith(_RESERVED_WORDS) and family(metric).startswith(RESERVED)
 
 
 def family(metric: str) -> str:

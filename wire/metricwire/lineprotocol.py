@@ -19,6 +19,7 @@ BadLine, never another exception, and however the bytes are cut, the same ones.
 
 import math
 import re
+import threading
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -26,6 +27,8 @@ from metricwire.errors import BadInput
 from metricwire.samples import Labels, Place, Sample, SeriesKey
 
 TEXT_SHOWN = 80  # characters of a bad line that a report repeats
+BAD_KEPT = 1000  # bad lines of a batch that are kept; the others are only counted
+PIECE = 65536  # bytes that are cut into lines at once
 META_TAGS = frozenset({"unit", "source", "group"})  # ClusterCockpit's: they describe, they do not identify
 MESSAGES = frozenset({"event", "log", "control"})
 LABEL_METRIC = "info"
@@ -56,7 +59,8 @@ class Batch:
     sample_lines: list[int] = field(default_factory=list)
     labels: list[Labels] = field(default_factory=list)
     label_lines: list[int] = field(default_factory=list)
-    bad: list[BadLine] = field(default_factory=list)
+    bad: list[BadLine] = field(default_factory=list)  # the first BAD_KEPT of them
+    bad_count: int = 0  # of all of them
     messages: int = 0  # events, logs and control lines left out
 
 
@@ -65,21 +69,38 @@ class Refused(Exception):
 
 
 class Heads:
-    """Series by the bytes that named them before, so that a repeated line costs little. For one set of limits; bounded."""
+    """Series by the bytes that named them before, so that a repeated line costs little. For one set of limits.
 
-    def __init__(self, most: int = 250_000) -> None:
-        self._most = most
+    Bounded by their number and by the bytes of their names: at a bound all are forgotten. Threads may share it.
+    """
+
+    def __init__(self, most: int = 250_000, most_bytes: int = 32 * 1024**2) -> None:
+        self._most, self._most_bytes = most, most_bytes
+        self._count = self._bytes = 0
         self._by_cluster: dict[str, dict[bytes, SeriesKey]] = {}
+        self._lock = threading.Lock()
 
     def of(self, cluster: str) -> dict[bytes, SeriesKey]:
-        """Those of bodies with that default cluster."""
-        if sum(map(len, self._by_cluster.values())) > self._most or len(self._by_cluster) > self._most:
-            self._by_cluster.clear()
-        return self._by_cluster.setdefault(cluster, {})
+        """Those of bodies with that default cluster; a cluster that named none takes no room."""
+        return self._by_cluster.get(cluster, {})
+
+    def add(self, cluster: str, head: bytes, series: SeriesKey) -> dict[bytes, SeriesKey]:
+        """Remember one; what `of` gives from now on."""
+        size = len(head) + len(cluster)
+        with self._lock:
+            if self._count >= self._most or self._bytes + size > self._most_bytes:
+                self._by_cluster = {}
+                self._count = self._bytes = 0
+            known = self._by_cluster.setdefault(cluster, {})
+            if head not in known:
+                self._count += 1
+                self._bytes += size
+            known[head] = series
+            return known
 
 
 def decode(body: bytes, *, now: int, cluster: str = "", limits: Limits | None = None, heads: Heads | None = None) -> Batch:
-    """All of a body at once; see Decoder."""
+    """All of a body at once; see Decoder, which also says when it is BadInput."""
     decoder = Decoder(now=now, cluster=cluster, limits=limits, heads=heads)
     decoder.feed(body)
     return decoder.close()
@@ -88,8 +109,8 @@ def decode(body: bytes, *, now: int, cluster: str = "", limits: Limits | None = 
 class Decoder:
     """Bytes in, in pieces of any size; the batch out at `close`.
 
-    `now` (seconds) is given to lines without a timestamp, `cluster` to lines without that tag. `heads`, where given, are
-    shared by the decoders of many bodies.
+    `now` (seconds) is given to lines without a timestamp, `cluster` to lines without that tag: BadInput when no tag could say
+    it. `heads`, where given, are shared by the decoders of many bodies.
     """
 
     def __init__(self, *, now: int, cluster: str = "", limits: Limits | None = None, heads: Heads | None = None) -> None:
@@ -97,7 +118,10 @@ class Decoder:
         self.cluster = cluster
         self.limits = limits or Limits()
         self.batch = Batch()
-        self._known = (heads or Heads()).of(cluster)
+        if cluster:
+            _check_default(cluster, self.limits)
+        self._heads = heads or Heads()
+        self._known = self._heads.of(cluster)
         self._rest = bytearray()
         self._number = 0
 
@@ -114,23 +138,35 @@ class Decoder:
 
     def _take_lines(self, final: bool) -> None:
         rest = bytes(self._rest)
-        if b'"' not in rest:
-            *lines, last = rest.split(b"\n")
-            for line in [*lines, last] if final else lines:
+        start = self._take_quoted(rest, final) if b'"' in rest else self._take_plain(rest, final)
+        self._rest = bytearray(rest[start:])
+
+    def _take_plain(self, text: bytes, final: bool) -> int:
+        """Take lines that each end at an LF; where what is left begins."""
+        start = 0
+        while (end := text.rfind(b"\n", start, start + PIECE)) >= 0 or (end := text.find(b"\n", start)) >= 0:
+            for line in text[start:end].split(b"\n"):
                 self._number += 1
                 self._take(line)
-            self._rest = bytearray(b"" if final else last)
-            return
+            start = end + 1
+        if final and start < len(text):
+            self._number += 1
+            self._take(text[start:])
+            start = len(text)
+        return start
+
+    def _take_quoted(self, text: bytes, final: bool) -> int:
+        """Take lines whose strings may hold LFs; where what is left begins."""
         start = 0
-        while start < len(rest):
-            end = _line_end(rest, start, self.limits.line, final)
+        while start < len(text):
+            end = _line_end(text, start, self.limits.line, final)
             if end is None:
                 break
             self._number += 1
-            self._take(rest[start:end])
-            self._number += rest.count(b"\n", start, end)  # inside quoted strings
+            self._take(text[start:end])
+            self._number += text.count(b"\n", start, end)  # inside quoted strings
             start = end + 1
-        self._rest = bytearray(rest[start:])
+        return start
 
     def _take(self, raw: bytes) -> None:
         head, _, rest = raw.partition(b" ")
@@ -149,8 +185,10 @@ class Decoder:
                 raise Refused(f"longer than {self.limits.line} bytes")
             self._parse(line)
         except Refused as refused:
-            text = raw[: 4 * TEXT_SHOWN].decode("utf-8", "replace")[:TEXT_SHOWN]
-            self.batch.bad.append(BadLine(self._number, text, str(refused)))
+            self.batch.bad_count += 1
+            if self.batch.bad_count <= BAD_KEPT:
+                text = raw[: 4 * TEXT_SHOWN].decode("utf-8", "replace")[:TEXT_SHOWN]
+                self.batch.bad.append(BadLine(self._number, text, str(refused)))
 
     def _parse(self, line: bytes) -> None:
         found = _LINE.fullmatch(line)
@@ -169,7 +207,7 @@ class Decoder:
         timestamp = self.now if stamp is None else _seconds(stamp)
         self.batch.samples.append(Sample(series, timestamp, value))
         self.batch.sample_lines.append(self._number)
-        self._known[head] = series
+        self._known = self._heads.add(self.cluster, head, series)
 
 
 def _line_end(text: bytes, start: int, longest: int, final: bool) -> int | None:
@@ -185,7 +223,8 @@ def _line_end(text: bytes, start: int, longest: int, final: bool) -> int | None:
     reach = start + longest + 1
     found = _QUOTED_LINE.match(text, start, reach)
     if found is None or found.end() == first:
-        return first
+        undecided = found is None and len(text) < reach and not final  # bytes to come can still make it match
+        return None if undecided else first
     if found.end() < len(text):
         return first if found.end() == reach or found["open"] else found.end()
     if not final:
@@ -218,9 +257,8 @@ def _place(tags: dict[str, str], cluster: str) -> Place:
         raise Refused("no cluster tag, and no default cluster was given with the request")
     if not host:
         raise Refused("no hostname tag")
-    for what, name in (("cluster", cluster), ("hostname", host)):
-        if ".." in name or "/" in name or "\\" in name or name == ".":
-            raise Refused(f"{what} {_shown(name.encode())} must not contain '..', '/' or '\\'")
+    _check_name("cluster", cluster)
+    _check_name("hostname", host)
     kind, kind_id = tags.pop("type", ""), tags.pop("type-id", "")
     below, below_id = tags.pop("stype", ""), tags.pop("stype-id", "")
     if kind == "node":
@@ -228,6 +266,20 @@ def _place(tags: dict[str, str], cluster: str) -> Place:
     if (kind_id and not kind) or (below_id and not below):
         raise Refused("type-id without type" if kind_id and not kind else "stype-id without stype")
     return Place(cluster, host, kind, kind_id, below, below_id)
+
+
+def _check_name(what: str, name: str) -> None:
+    """Names of clusters and hosts are names of folders elsewhere."""
+    if ".." in name or "/" in name or "\\" in name or name == ".":
+        raise Refused(f"{what} {_shown(name.encode())} must not contain '..', '/' or '\\'")
+
+
+def _check_default(cluster: str, limits: Limits) -> None:
+    """BadInput for a default cluster that would be refused as a tag."""
+    try:
+        _check_name("cluster", _plain_text(cluster.encode("utf-8", "surrogatepass"), "cluster", limits))
+    except Refused as refused:
+        raise BadInput(f"cannot use the default cluster: {refused}") from None
 
 
 def _value(fields: bytes) -> float | None:
@@ -289,6 +341,10 @@ def _text(raw: bytes, what: str, limits: Limits, escaped: bytes) -> str:
     """A name without its escapes: not empty, not too long, UTF-8, no control characters."""
     if b"\\" in raw:
         raw = re.sub(rb"\\([" + escaped + rb"])", rb"\1", raw)
+    return _plain_text(raw, what, limits)
+
+
+def _plain_text(raw: bytes, what: str, limits: Limits) -> str:
     if not raw:
         raise Refused(f"{what} is empty")
     if len(raw) > limits.name:

@@ -14,7 +14,7 @@ def parse(text: bytes, source: str) -> dict[str, Any]:
     """The JSON object in `text`; `source` names it in errors. SettingsError when it is none."""
     try:
         found = msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SettingsError(f"cannot read settings {source}: {error}") from error
     if not isinstance(found, dict):
         raise SettingsError(f"cannot read settings {source}: expected a JSON object")

@@ -42,6 +42,11 @@ def public_key(text: str) -> Ed25519PublicKey:
         raise SettingsError(f"cannot use public key: expected base64 of 32 bytes (Ed25519): {error}") from error
 
 
+def is_published(key: Ed25519PublicKey) -> bool:
+    """Whether it is the key whose private half everybody has, however it was written."""
+    return key.public_bytes_raw() == base64.b64decode(PUBLISHED_KEY)
+
+
 def new_pair() -> tuple[str, str]:
     """A fresh Ed25519 pair (private, public), each as base64 of its raw 32 bytes."""
     private = Ed25519PrivateKey.generate()

@@ -2,15 +2,16 @@
 
 import enum
 import logging
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from metricwire.errors import Forbidden, InvalidToken, SettingsError
-from metricwire.tokens import Claims, public_key, verify
+from metricwire.tokens import Claims, is_published, public_key, verify
 
 logger = logging.getLogger(__name__)
 
@@ -42,19 +43,40 @@ class ServiceAccounts(Protocol):
 
     agents: str
 
+    @property
+    def until(self) -> float:
+        """Until when what was checked may be taken for checked (seconds); over at once when the keys change."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """Another one when the keys have changed."""
+        ...
+
     async def verify(self, token: str) -> Claims:
         """The claims; InvalidToken otherwise."""
         ...
 
 
 class KeyRing:
-    """The Ed25519 keys that count now: one from the settings, the others from files that may change."""
+    """The Ed25519 keys that count now: one from the settings, the others from files that may change.
 
-    def __init__(self, fixed: str, files: Sequence[str], clock: Callable[[], float] = time.monotonic) -> None:
+    The key that everybody has (`metricwire.tokens.PUBLISHED_KEY`) counts with `dev` only: SettingsError if it is in the
+    settings, left out if it is in a file.
+    """
+
+    def __init__(
+        self, fixed: str, files: Sequence[str], clock: Callable[[], float] = time.monotonic, *, dev: bool = False
+    ) -> None:
         self._fixed = [public_key(fixed)] if fixed else []
+        self._dev = dev
+        if not all(map(self._may_count, self._fixed)):
+            raise SettingsError(
+                "cannot start with the key of cc-metric-store's documentation, which everybody has; --dev allows it"
+            )
         self._paths = [Path(file) for file in files]
         self._clock = clock
-        self._texts: list[str] = []
+        self._texts: dict[Path, str] = {}
         self._keys: list[Ed25519PublicKey] = []
         self._read_at = -REREAD
         self.version = 0
@@ -63,7 +85,7 @@ class KeyRing:
         """The keys; `version` changes with them."""
         if self._paths and self._clock() - self._read_at >= REREAD:
             self._read_at = self._clock()
-            texts = [text for path in self._paths if (text := self._text(path))]
+            texts = {path: text for path in self._paths if (text := self._text(path))}
             if texts != self._texts:
                 self._texts, self._keys = texts, self._usable(texts)
                 if self.version:
@@ -71,21 +93,29 @@ class KeyRing:
                 self.version += 1
         return self._fixed + self._keys
 
+    def _may_count(self, key: Ed25519PublicKey) -> bool:
+        return self._dev or not is_published(key)
+
     def _text(self, path: Path) -> str:
         try:
-            return path.read_text().strip()
+            return path.read_text(errors="replace").strip()
         except OSError as error:
             if self._texts or self.version == 0:
                 logger.warning("cannot read key file %s: %s", path, error.strerror)
             return ""
 
-    def _usable(self, texts: list[str]) -> list[Ed25519PublicKey]:
+    def _usable(self, texts: Mapping[Path, str]) -> list[Ed25519PublicKey]:
         keys = []
-        for text in texts:
+        for path, text in texts.items():
             try:
-                keys.append(public_key(text))
+                key = public_key(text)
             except SettingsError as error:
-                logger.warning("%s: it is left out", error)
+                logger.warning("key file %s is left out: %s", path, error)
+                continue
+            if self._may_count(key):
+                keys.append(key)
+            else:
+                logger.warning("key file %s is left out: everybody has this key; --dev allows it", path)
         return keys
 
 
@@ -103,8 +133,8 @@ class Gate:
     ) -> None:
         self._ring, self._service_accounts, self._clock = ring, service_accounts, clock
         self._strict, self._open = strict_roles, open_to_all
-        self._checked: dict[str, Claims] = {}
-        self._version = 0
+        self._checked: dict[str, tuple[Claims, float]] = {}  # by token, with the time until which that counts
+        self._version = (0, 0)
 
     async def admit(self, authorization: str | None, needed: Permission) -> Caller:
         """Who asks. InvalidToken without a valid token, Forbidden when it does not permit what is needed."""
@@ -129,21 +159,24 @@ class Gate:
 
     async def _claims(self, token: str) -> Claims:
         keys, now = self._ring.keys(), self._clock()
-        if self._version != self._ring.version:
+        version = (self._ring.version, self._service_accounts.version if self._service_accounts else 0)
+        if self._version != version:
             self._checked.clear()
-            self._version = self._ring.version
+            self._version = version
         known = self._checked.get(token)
-        if known is not None and (known.expires is None or now < known.expires):
-            return known
+        if known is not None and now < known[1]:
+            return known[0]
+        until = math.inf
         try:
             claims = verify(token, keys, now)
         except InvalidToken:
             if self._service_accounts is None:
                 raise
             claims = await self._service_accounts.verify(token)
+            until = self._service_accounts.until
         if len(self._checked) >= CACHE_MAX:
             self._checked.clear()
-        self._checked[token] = claims
+        self._checked[token] = claims, until if claims.expires is None else min(until, claims.expires)
         return claims
 
 

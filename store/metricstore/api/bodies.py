@@ -2,7 +2,7 @@
 
 import zlib
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from metricwire.errors import BadInput, TooLarge, Unsupported
 
@@ -19,10 +19,13 @@ async def read_body(request: Request, limit: int) -> bytes:
         raise _too_large(limit)
     body = bytearray()
     gzip = None if encoding == "identity" else Gunzip()
-    async for chunk in request.stream():
-        body += gzip.feed(chunk, limit - len(body)) if gzip else chunk
-        if len(body) > limit:
-            raise _too_large(limit)
+    try:
+        async for chunk in request.stream():
+            body += gzip.feed(chunk, limit - len(body)) if gzip else chunk
+            if len(body) > limit:
+                raise _too_large(limit)
+    except ClientDisconnect:
+        raise BadInput("cannot read the body: the connection ended before it did") from None
     if gzip:
         gzip.end()
     return bytes(body)

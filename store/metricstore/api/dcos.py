@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import orjson
 from starlette.requests import Request
@@ -38,10 +39,9 @@ class Dcos:
         asked = self._asked(request)
         if not dcos.accepts_json(request.headers.get("accept")):
             return problem(406, "cannot answer in another form: application/json is the one there is")
-        points = dcos.host_datapoints(self._engine.fresh(dcos.FRESH, asked.cluster, asked.host)) if asked else []
-        if not asked or not points:
+        if not asked:
             return Response(status_code=204)
-        return _json(dcos.message(points, node=asked.host, cluster=asked.cluster))
+        return _json(dcos.message(self._points(asked), node=asked.host, cluster=asked.cluster))
 
     async def ping(self, request: Request, _: Caller) -> Response:
         """Is somebody there?"""
@@ -49,15 +49,17 @@ class Dcos:
         return _json(dcos.ping(self._clock()))
 
     def _asked(self, request: Request) -> Place | None:
-        """The node that is asked for; None while there is none at all, NotFound when there is none of that name."""
+        """The node that is asked for, or the first of which something is fresh; None: none is. NotFound: none of that name."""
         cluster = request.query_params.get("cluster", self._cluster)
         clusters = [cluster] if cluster else self._engine.clusters()
         node = request.path_params.get("agent_id") or request.query_params.get("node") or self._node
-        hosts = (Place(name, host) for name in clusters for host in self._engine.hosts(name) if not node or host == node)
-        found = next(hosts, None)
-        if node and not found:
+        hosts = [Place(name, host) for name in clusters for host in self._engine.hosts(name) if not node or host == node]
+        if node and not hosts:
             raise NotFound(f"cannot find node {node!r}: no samples of it have come in")
-        return found
+        return next((place for place in hosts if self._points(place)), None)
+
+    def _points(self, place: Place) -> list[dict[str, Any]]:
+        return dcos.host_datapoints(self._engine.fresh(dcos.FRESH, place.cluster, place.host))
 
 
 def _json(content: object) -> Response:

@@ -71,7 +71,7 @@ class StoreCollector(Collector):
         for name, meaning, value in (
             ("metricstore_series", "Series there are.", engine.series),
             ("metricstore_series_limit", "Series there may be (limits.series).", engine.registry.limit),
-            ("metricstore_window_bytes", "Memory of the windows that samples are kept in.", engine.memory),
+            ("metricstore_window_bytes", "Memory of the windows that samples are kept in.", engine.head.bytes),
             ("metricstore_log_bytes", "Size of the log on disk.", engine.log.bytes),
             ("metricstore_waiting_samples", "Samples that wait for the disk.", engine.commits.waiting),
             ("metricstore_read_only", "1 while the disk takes no samples.", int(engine.commits.full)),

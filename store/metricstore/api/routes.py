@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route as Path
 
 from metricstore.api import problems
 from metricstore.api.auth import Caller, Gate, Permission
@@ -16,12 +17,13 @@ Handler = Callable[[Request, Caller], Awaitable[Response]]
 
 
 class Route(NamedTuple):
-    """One path, with and without a slash at its end; GET brings HEAD along."""
+    """One path, with and without a slash at its end; GET brings HEAD along where asking changes nothing (`safe`)."""
 
     path: str
     methods: tuple[str, ...]
     needs: Permission
     handler: Handler
+    safe: bool = True
 
 
 def application(gate: Gate, routes: Iterable[Route]) -> FastAPI:
@@ -31,9 +33,11 @@ def application(gate: Gate, routes: Iterable[Route]) -> FastAPI:
     app.add_exception_handler(HTTPException, problems.on_http)
     app.add_exception_handler(Exception, problems.on_unexpected)
     for route in routes:
-        methods = [*route.methods, *(["HEAD"] if "GET" in route.methods else [])]
+        methods = {*route.methods, *(["HEAD"] if route.safe and "GET" in route.methods else [])}
         for path in {route.path.rstrip("/") or "/", route.path.rstrip("/") + "/"}:
-            app.add_route(path, _guarded(gate, route), methods)
+            made = Path(path, _guarded(gate, route), methods=list(methods))
+            made.methods = methods  # Starlette adds HEAD to every GET
+            app.router.routes.append(made)
     return app
 
 

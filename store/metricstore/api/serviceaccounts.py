@@ -33,12 +33,18 @@ class ClusterKeys:
         self._settings, self._clock = settings, clock
         self._trust: KubernetesKeys | None = None
         self._fetched = self._tried = 0.0
+        self.version = 0
         self._lock = asyncio.Lock()
+
+    @property
+    def until(self) -> float:
+        """Until when the fetched keys count, and with them what was checked by them (seconds)."""
+        return self._fetched + REFRESH
 
     async def verify(self, token: str) -> Claims:
         """The claims of a token of this cluster, made for our audience; InvalidToken otherwise."""
         now = self._clock()
-        if self._trust is None or now - self._fetched > REFRESH:
+        if self._trust is None or (now > self.until and not self._lock.locked()):  # while one asks, others use what is at hand
             await self._refresh()
         try:
             return self._verified(token)
@@ -74,6 +80,7 @@ class ClusterKeys:
                 if not self._fetched:
                     logger.info("ServiceAccount tokens are accepted: keys read from %s", self._settings.url)
                 self._fetched = self._clock()
+                self.version += 1
 
     def _fetch(self) -> KubernetesKeys:
         issuer = self._get("/.well-known/openid-configuration")["issuer"]

@@ -21,7 +21,9 @@ class Directory:
         self.path = path
         self.log = path / LOG_NAME
         try:
-            self.log.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            for folder in (path, self.log):  # one by one: `parents` gives the folders above no mode
+                folder.mkdir(mode=0o700, exist_ok=True)
             self._lock = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise SettingsError(f"cannot use data folder {path}: {error.strerror}") from error
@@ -45,7 +47,7 @@ class Directory:
             known = {}
         except OSError as error:
             raise SettingsError(f"cannot read {path}: {error.strerror}; it says which cluster the folder belongs to") from error
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             logger.warning("%s is damaged (%s): it is written anew", path, error)
             known = {}
         if known.get("format", FORMAT) != FORMAT:

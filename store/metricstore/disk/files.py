@@ -15,7 +15,7 @@ class Files:
         """A new empty file, open for appending. Its name survives a power cut only after `sync_directory`."""
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
-    def append(self, file: int, parts: Sequence[bytes]) -> int:
+    def append(self, file: int, parts: Sequence[bytes | memoryview]) -> int:
         """Bytes taken, which may be fewer than given. They survive the end of the process, not yet a power cut."""
         return os.writev(file, parts)
 

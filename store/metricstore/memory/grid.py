@@ -1,11 +1,13 @@
-"""The samples of all series of one frequency: dense arrays (series, slots), a window of time each.
+"""The samples of all series of one frequency: dense arrays of BLOCK series by WINDOW slots, made where something is written.
 
     slot   = (timestamp - phase + frequency // 2) // frequency      the one it is nearest to
     phase  = first timestamp of the series mod frequency            so regular samples keep their timestamps
-    window = slot // WINDOW
+    window = slot // WINDOW        block = row // BLOCK
 
-Rules: the last write to a slot wins; a slot nothing was written to is NaN; windows exist where something was written.
+Rules: the last write to a slot wins; a slot nothing was written to is NaN. A series is a row; rows are reused.
 """
+
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +15,13 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-WINDOW = 128  # slots: about 21 min at 10 s; a window costs 1 KiB a series
+WINDOW = 128  # slots: about 21 min at 10 s
+BLOCK = 128  # rows: a late sample of one series costs an array of 128 KiB, not one of all series
 NEVER = np.iinfo(np.int64).max
 
 
 class Grid:
-    """Series are rows, numbered from 0 in the order they are added."""
+    """Rows of one frequency (seconds)."""
 
     def __init__(self, frequency: int) -> None:
         self.frequency = frequency
@@ -26,16 +29,30 @@ class Grid:
         self.phase: Ints = np.zeros(64, np.int64)
         self.first: Ints = np.full(64, NEVER)  # slot of the first sample kept; NEVER: none
         self.last: Ints = np.full(64, -NEVER)  # slot of the last one
-        self._windows: dict[int, Floats] = {}
+        self._free: list[int] = []
+        self._windows: dict[int, dict[int, Floats]] = {}  # by window, by block
 
     def add(self, timestamp: int) -> int:
         """A row for a series whose first sample is at that time."""
-        if self.rows == len(self.phase):
-            self.phase, self.first, self.last = (np.concatenate([a, a]) for a in (self.phase, self.first, self.last))
-            self.first[self.rows :], self.last[self.rows :] = NEVER, -NEVER
-        self.phase[self.rows] = timestamp % self.frequency
-        self.rows += 1
-        return self.rows - 1
+        if self._free:
+            row = self._free.pop()
+        else:
+            if self.rows == len(self.phase):
+                self.phase, self.first, self.last = (np.concatenate([a, a]) for a in (self.phase, self.first, self.last))
+                self.first[self.rows :], self.last[self.rows :] = NEVER, -NEVER
+            row = self.rows
+            self.rows += 1
+        self.phase[row] = timestamp % self.frequency
+        return row
+
+    def remove(self, rows: Ints) -> None:
+        """Forget rows and what they hold."""
+        for window in self._windows.values():
+            for block, here in _groups(rows // BLOCK):
+                if block in window:
+                    window[block][rows[here] % BLOCK] = np.nan
+        self.first[rows], self.last[rows] = NEVER, -NEVER
+        self._free += rows.tolist()
 
     def slots(self, rows: Ints, timestamps: Ints | int) -> Ints:
         """The slots that the timestamps are nearest to on each row's grid."""
@@ -50,51 +67,63 @@ class Grid:
     def write(self, rows: Ints, timestamps: Ints, values: Floats) -> None:
         """Samples in order; of two for one slot the later in the arrays stays."""
         slots = self.slots(rows, timestamps)
-        numbers = slots // WINDOW
-        lowest, highest = int(numbers.min()), int(numbers.max())
-        if lowest == highest:
-            self._window(lowest)[rows, slots % WINDOW] = values
-        else:
-            for number in np.unique(numbers):
-                here = numbers == number
-                self._window(int(number))[rows[here], slots[here] % WINDOW] = values[here]
+        for number, block, here in _places(slots // WINDOW, rows // BLOCK):
+            self._array(number, block)[rows[here] % BLOCK, slots[here] % WINDOW] = values[here]
         np.minimum.at(self.first, rows, slots)
         np.maximum.at(self.last, rows, slots)
 
-    def _window(self, number: int) -> Floats:
-        """The window to write to, with room for all rows."""
-        window = self._windows.get(number)
-        if window is None:
-            window = self._windows[number] = np.full((len(self.phase), WINDOW), np.nan)
-        elif len(window) < self.rows:
-            grown = np.full((len(self.phase), WINDOW), np.nan)
-            grown[: len(window)] = window
-            window = self._windows[number] = grown
-        return window
+    def _array(self, number: int, block: int) -> Floats:
+        window = self._windows.setdefault(number, {})
+        found = window.get(block)
+        if found is None:
+            found = window[block] = np.full((BLOCK, WINDOW), np.nan)
+        return found
 
     def read(self, rows: Ints, start: int, count: int) -> Floats:
         """(rows, count): the values of slots start ... start + count - 1, NaN where there are none."""
         found = np.full((len(rows), count), np.nan)
+        groups = list(_groups(rows // BLOCK))
         for number in range(start // WINDOW, (start + count - 1) // WINDOW + 1):
-            window = self._windows.get(number)
-            if window is None:
-                continue
+            window = self._windows.get(number, {})
             low, high = max(start, number * WINDOW), min(start + count, (number + 1) * WINDOW)
-            has = rows < len(window)
-            cut = window[rows[has], low - number * WINDOW : high - number * WINDOW]
-            found[has, low - start : high - start] = cut
+            for block, here in groups if window else ():
+                if block in window:
+                    cut = window[block][rows[here] % BLOCK, low - number * WINDOW : high - number * WINDOW]
+                    found[here, low - start : high - start] = cut
         return found
 
-    def latest(self) -> tuple[Ints, Ints, Floats]:
-        """Rows that hold a sample, with the time and the value of their last one."""
-        rows = np.flatnonzero(self.first[: self.rows] != NEVER)
-        slots = self.last[rows]
-        values = np.full(len(rows), np.nan)
-        numbers = slots // WINDOW
-        for number in np.unique(numbers):
-            here = numbers == number
-            values[here] = self._windows[int(number)][rows[here], slots[here] % WINDOW]
-        return rows, self.times(rows, slots), values
+    def samples(self, rows: Ints) -> tuple[Ints, Ints, Floats]:
+        """All that the rows hold: index into `rows`, timestamp, value; by time within each row."""
+        parts = []
+        for number in sorted(self._windows):
+            for block, here in _groups(rows // BLOCK):
+                if block in self._windows[number]:
+                    cut = self._windows[number][block][rows[here] % BLOCK]
+                    which, offsets = np.nonzero(~np.isnan(cut))
+                    parts.append((here[which], number * WINDOW + offsets, cut[which, offsets]))
+        if not parts:
+            return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
+        which, slots, values = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        return which, self.times(rows[which], slots), values
+
+    def latest(self, rows: Ints, until: int, intervals: int) -> tuple[Ints, Ints, Floats]:
+        """Of rows whose last sample at or before that time is at most so many intervals older: row, timestamp, value."""
+        newest = self.slots(rows, until)
+        kept = rows[(self.last[rows] >= newest - intervals) & (self.first[rows] <= newest)]
+        newest = self.slots(kept, until)
+        slots = np.minimum(self.last[kept], newest)
+        values = np.full(len(kept), np.nan)
+        for number, block, here in _places(slots // WINDOW, kept // BLOCK):
+            array = self._windows.get(number, {}).get(block)
+            if array is not None:
+                values[here] = array[kept[here] % BLOCK, slots[here] % WINDOW]
+        for at in np.flatnonzero(np.isnan(values)):  # a sample that is ahead of time hides the one we look for
+            before = self.read(kept[at : at + 1], int(newest[at]) - intervals, intervals + 1)[0]
+            present = np.flatnonzero(~np.isnan(before))
+            if len(present):
+                slots[at], values[at] = newest[at] - intervals + present[-1], before[present[-1]]
+        has = ~np.isnan(values) & (slots >= newest - intervals)
+        return kept[has], self.times(kept[has], slots[has]), values[has]
 
     def drop(self, before: int) -> int:
         """Forget the windows that end before that time; how many there were."""
@@ -109,16 +138,31 @@ class Grid:
     def _move_first(self, slot: int) -> None:
         """Set `first` to the first sample at or after the slot, for rows that began before it."""
         rows = np.flatnonzero(self.first[: self.rows] < slot)
-        for number in sorted(self._windows):
-            window = self._windows[number]
-            inside = rows[rows < len(window)]
-            has = ~np.isnan(window[inside])
-            begins = has.any(axis=1)
-            self.first[inside[begins]] = number * WINDOW + has[begins].argmax(axis=1)
-            rows = np.setdiff1d(rows, inside[begins])
-        self.first[rows], self.last[rows] = NEVER, -NEVER
+        which, stamps, _ = self.samples(rows)
+        first = np.full(len(rows), NEVER)
+        np.minimum.at(first, which, self.slots(rows[which], stamps))
+        self.first[rows] = first
+        self.last[rows[first == NEVER]] = -NEVER
 
     @property
     def bytes(self) -> int:
-        """Memory that the windows take."""
-        return sum(window.nbytes for window in self._windows.values())
+        """Memory that the arrays take."""
+        return sum(array.nbytes for window in self._windows.values() for array in window.values())
+
+
+def _groups(keys: Ints) -> Iterator[tuple[int, Ints]]:
+    """Each key with the indexes at which it stands, in their order."""
+    if not len(keys):
+        return
+    if keys[0] == keys[-1] and (keys == keys[0]).all():
+        yield int(keys[0]), np.arange(len(keys))
+        return
+    order = np.argsort(keys, kind="stable")
+    for part in np.split(order, np.flatnonzero(np.diff(keys[order])) + 1):
+        yield int(keys[part[0]]), part
+
+
+def _places(windows: Ints, blocks: Ints) -> Iterator[tuple[int, int, Ints]]:
+    """Each pair of window and block with the indexes at which it stands, in their order."""
+    for key, here in _groups((windows << 32) + blocks):
+        yield key >> 32, key & 0xFFFFFFFF, here

@@ -1,4 +1,4 @@
-"""What is known of each metric: configured, built in, or observed from its first samples."""
+"""What is known of each metric: configured, built in, or observed from its samples."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -6,24 +6,42 @@ from typing import Literal
 from metricstore.settings import Metric
 from metricwire.catalog import BY_NAME, FREQUENCY
 
+FREQUENCY_MAX = 86400  # seconds; a longer distance between samples is taken for a pause
+_EXACT = 8  # times that an observed frequency follows the distance exactly; then it is halved at least, so that it settles
+
 
 class MetricTable:
-    """Frequency and aggregation by name. `observed` holds the seconds between samples of metrics nobody configured."""
+    """Frequency and aggregation by name.
+
+    A metric that nobody declared has the smallest distance seen between two samples of one of its series: none of them
+    then falls into the slot of another. Before two samples of it were seen it has the usual frequency.
+    """
 
     def __init__(self, configured: Mapping[str, Metric]) -> None:
         self.configured = dict(configured)
         self.observed: dict[str, int] = {}
+        self._refined: dict[str, int] = {}  # how often
 
     def declared(self, metric: str) -> bool:
         """Whether the metric is configured or built in."""
         return metric in self.configured or metric in BY_NAME
 
-    def knows(self, metric: str) -> bool:
-        """Whether the metric's frequency is known."""
-        return self.declared(metric) or metric in self.observed
+    def observe(self, metric: str, distance: int) -> bool:
+        """Two samples of a series are that many seconds apart; whether this changes the metric's frequency."""
+        known = self.observed.get(metric)
+        if not 0 < distance <= FREQUENCY_MAX or (known is not None and distance >= known):
+            return False
+        count = self._refined[metric] = self._refined.get(metric, 0) + 1
+        self.observed[metric] = distance if known is None or count <= _EXACT else max(1, min(distance, known // 2))
+        return self.observed[metric] != (FREQUENCY if known is None else known)
+
+    def forget(self, metric: str) -> None:
+        """There are no series of it any more."""
+        self.observed.pop(metric, None)
+        self._refined.pop(metric, None)
 
     def frequency(self, metric: str) -> int:
-        """Seconds between samples; of a metric that has been seen once only, the usual."""
+        """Seconds between samples."""
         if metric in self.configured:
             return self.configured[metric].frequency
         if metric in BY_NAME:

@@ -48,7 +48,7 @@ def read(body: bytes, form: type[Request]) -> Request:
     """The request in a JSON body; BadInput says what does not fit, and where."""
     try:
         return msgspec.json.decode(body, type=form)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"cannot read the request: {error}") from error
     except RecursionError:
         raise BadInput("cannot read the request: it is nested too deeply") from None

@@ -1,0 +1,244 @@
+"""HTTP connections with bounds. uvicorn has none for the size of a header or the time that it takes, and keeps no room free.
+
+Anybody can open a connection, before any token is looked at. So one that does not send its request in time ends, and where all
+places are taken, the one that has had no request under way for the longest gives up its place to the newcomer.
+"""
+
+import asyncio
+import http
+from collections import Counter
+from typing import Any, NamedTuple
+
+import httptools
+import orjson
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+
+class Bounds(NamedTuple):
+    """What one connection, and all together, may take; times in seconds."""
+
+    connections: int
+    per_address: int = 0  # 0: as many as there may be in all
+    head_time: float = 10.0  # from its first byte, or the connection's begin, to the end of the header
+    body_time: float = 30.0  # for a body, or an answer, that is slower than `rate`
+    rate: int = 1024  # bytes per second
+    head_bytes: int = 32 * 1024
+    fields: int = 100
+
+
+TEXTS = {
+    400: "cannot read the request: it is not HTTP/1.1",
+    408: "cannot read the request: it came too slowly",
+    431: "cannot read the request: its header is longer than 32 KiB or has more than 100 fields",
+    503: "cannot take another connection: as many are open as may be (limits.connections, limits.connections-per-address)",
+}
+
+
+class Room:
+    """The connections of one server: who is in, from where, and who has no request under way."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self.bounds = bounds
+        self._inside: dict[BoundedProtocol, str] = {}
+        self._addresses: Counter[str] = Counter()
+        self._idle: dict[BoundedProtocol, None] = {}  # the one idle longest first
+
+    def enter(self, one: "BoundedProtocol", address: str) -> bool:
+        """Whether there is room for one more; another one may have to go for it."""
+        if self.bounds.per_address and self._addresses[address] >= self.bounds.per_address:
+            return False
+        if len(self._inside) >= self.bounds.connections:
+            oldest = next(iter(self._idle), None)
+            if oldest is None:
+                return False
+            self.leave(oldest)
+            oldest.transport.abort()
+        self._inside[one] = address
+        self._addresses[address] += 1
+        return True
+
+    def leave(self, one: "BoundedProtocol") -> None:
+        """It has gone; nothing if it was not in."""
+        self._idle.pop(one, None)
+        address = self._inside.pop(one, None)
+        if address is not None:
+            self._addresses[address] -= 1
+            if not self._addresses[address]:
+                del self._addresses[address]
+
+    def rests(self, one: "BoundedProtocol") -> None:
+        """No request of it is under way."""
+        if one in self._inside:
+            self._idle[one] = None
+
+    def works(self, one: "BoundedProtocol") -> None:
+        """A request of it is under way."""
+        self._idle.pop(one, None)
+
+
+class _TooLong(Exception):
+    """Inside this module: the header exceeds a bound."""
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol within the bounds of its room."""
+
+    def __init__(self, *args: Any, room: Room, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._room, self._bounds = room, room.bounds
+        self._ended = False  # by us: what still comes is not looked at
+        self._reading_body = False
+        self._timer: asyncio.TimerHandle | None = None  # of the header or the body
+        self._write_timer: asyncio.TimerHandle | None = None
+        self._steps = 0  # times that the parser had something whole for us
+        self._held = 0  # bytes that came since then: the parser keeps them
+        self._head = self._fields = 0  # bytes and fields of the header so far
+        self._body = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A place, or 503."""
+        super().connection_made(transport)
+        if self._room.enter(self, self.client[0] if self.client else ""):
+            self._room.rests(self)
+            self._await_head()
+        else:
+            self._end(503)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The place is free."""
+        self._ended = True
+        self._room.leave(self)
+        self._stop_timer()
+        self.resume_writing()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser, and see that it gets somewhere."""
+        if self._ended:
+            return
+        self._unset_keepalive_if_required()
+        before, status = self._steps, 0
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # nothing is spoken here but HTTP: the request is answered as any other
+        except httptools.HttpParserError as error:
+            status = 431 if isinstance(error.__context__, _TooLong) else 400
+        self._held = self._held + len(data) if self._steps == before else 0
+        if status or self._held > self._bounds.head_bytes:
+            self._end(status or 431)
+        elif self._held and self._timer is None:
+            self._await_head()
+
+    # What the parser finds
+
+    def on_message_begin(self) -> None:
+        """Count anew."""
+        self._head = self._fields = 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        """Part of the request's target."""
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A field of the header, or behind a chunked body."""
+        self._fields += 1
+        self._count(len(name) + len(value) + 4)
+        super().on_header(name, value)
+
+    def _count(self, size: int) -> None:
+        self._head += size
+        if self._head > self._bounds.head_bytes or self._fields > self._bounds.fields:
+            raise _TooLong
+
+    def on_headers_complete(self) -> None:
+        """From here on the body is waited for."""
+        self._steps += 1
+        self._body, self._reading_body = 0, True
+        self._stop_timer()
+        self._timer = self.loop.call_later(self._bounds.body_time, self._on_slow_body, 0)
+        self._room.works(self)
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Part of the body."""
+        self._steps += 1
+        self._body += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is here whole."""
+        self._steps += 1
+        self._reading_body = False
+        self._stop_timer()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Answered."""
+        if not self.pipeline:
+            self._room.rests(self)
+        super().on_response_complete()
+
+    # Deadlines
+
+    def _await_head(self) -> None:
+        self._stop_timer()
+        self._timer = self.loop.call_later(self._bounds.head_time, self._end, 408)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _on_slow_body(self, before: int) -> None:
+        """Go on waiting only while the body comes at the rate, or while it is us who do not read."""
+        if self._body - before < self._bounds.rate * self._bounds.body_time and not self.flow.read_paused:
+            self._end(408)
+        else:
+            self._timer = self.loop.call_later(self._bounds.body_time, self._on_slow_body, self._body)
+
+    def pause_writing(self) -> None:
+        """The client does not keep up with the answer."""
+        super().pause_writing()
+        if self._write_timer is None:
+            waiting = self.transport.get_write_buffer_size()
+            self._write_timer = self.loop.call_later(self._bounds.body_time, self._on_slow_reader, waiting)
+
+    def resume_writing(self) -> None:
+        """It has caught up."""
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+        super().resume_writing()
+
+    def _on_slow_reader(self, before: int) -> None:
+        waiting = self.transport.get_write_buffer_size()
+        if before - waiting < self._bounds.rate * self._bounds.body_time:
+            self.transport.abort()
+        else:
+            self._write_timer = self.loop.call_later(self._bounds.body_time, self._on_slow_reader, waiting)
+
+    def _end(self, status: int) -> None:
+        """Say why, unless an answer is being written, and close."""
+        self._ended = True
+        self._room.leave(self)
+        self._stop_timer()
+        self._unset_keepalive_if_required()
+        cycle = self.cycle
+        answering = cycle is not None and cycle.response_started and (self._reading_body or not cycle.response_complete)
+        if cycle is not None:
+            cycle.disconnected = True  # what the application still says is for nobody
+            cycle.message_event.set()
+        if not answering and not self.transport.is_closing():
+            self.transport.write(_answer(status))
+        self.transport.close()
+
+
+def _answer(status: int) -> bytes:
+    phrase = http.HTTPStatus(status).phrase
+    body = orjson.dumps({"status": phrase, "error": TEXTS[status]})
+    retry = "retry-after: 5\r\n" if status == 503 else ""
+    head = f"HTTP/1.1 {status} {phrase}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n{retry}"
+    return head.encode() + b"connection: close\r\n\r\n" + body

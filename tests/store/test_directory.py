@@ -1,0 +1,27 @@
+"""The data folder: ours alone, and readable after damage."""
+
+from pathlib import Path
+
+import pytest
+
+from metricstore.disk.directory import Directory
+from metricstore.disk.files import Files
+from metricstore.disk.formats import IDENTITY_NAME
+
+
+def test_the_data_folder_is_for_us_only_though_those_above_are_not(tmp_path: Path) -> None:
+    path = tmp_path / "above" / "data"
+    opened = Directory(path, "c", Files())
+    opened.close()
+    assert [folder.stat().st_mode & 0o777 for folder in (path, opened.log)] == [0o700, 0o700]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"cluster":"\xff"}', b'{"\xff":"c"}', b"[" * 100_000, b"[]"])
+def test_a_damaged_identity_is_named_and_written_anew(content: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    Directory(tmp_path, "c", Files()).close()
+    (tmp_path / IDENTITY_NAME).write_bytes(content)
+    Directory(tmp_path, "c", Files()).close()
+    assert "is damaged" in caplog.text
+    caplog.clear()
+    Directory(tmp_path, "c", Files()).close()
+    assert not caplog.text
