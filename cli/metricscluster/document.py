@@ -1,6 +1,7 @@
 """The MetricsCluster in a YAML file. No I/O: text in, the operator's typed resource out, or where it is wrong.
 
-Errors read `FILE:LINE: spec.store.storage.size: <what is allowed>`.
+Errors read `FILE:LINE: spec.store.storage.size: <what is allowed>`. Any bytes are a resource or BadInput: YAML is read without
+aliases (a few hundred bytes of them unfold to gigabytes, or never end), and within bounds of size and depth.
 """
 
 import re
@@ -13,6 +14,9 @@ from metricsoperator import spec
 from metricsoperator.names import KIND
 from metricwire.errors import BadInput
 
+LARGEST = 1024 * 1024  # bytes of a file; an API server takes no larger object
+DEEPEST = 32  # levels of nesting; a MetricsCluster has 10
+_SHOWN = 40  # characters of a value in an error
 _STEP = re.compile(r"([^.\[\]]+)|\[([0-9]+)\]")  # of a path such as spec.metrics[3].name
 
 
@@ -32,27 +36,87 @@ def read(data: bytes, source: str) -> spec.MetricsCluster:
 
 def _composed(data: bytes, source: str) -> list[yaml.Node]:
     """The documents of the file, as nodes that know their lines."""
+    if len(data) > LARGEST:
+        raise BadInput(f"{source}:1: cannot read YAML: it is larger than {LARGEST >> 20} MiB")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise BadInput(f"{source}:{line}: cannot read YAML: it is not UTF-8") from error
+    loader = None
     try:
-        return [node for node in yaml.compose_all(text, yaml.SafeLoader) if node]
+        loader = _Loader(text)
+        return loader.documents()
     except yaml.MarkedYAMLError as error:
         raise _unreadable(error, source) from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise BadInput(f"{source}:{line}: cannot read YAML: {error.reason}") from error
-    except RecursionError as error:
-        raise BadInput(f"{source}:1: cannot read YAML: it is nested too deeply") from error
+    except (ValueError, OverflowError) as error:  # of chr() and int() within the scanner
+        line = loader.get_mark().line + 1 if loader else 1
+        raise BadInput(f"{source}:{line}: cannot read YAML: there is no such character or number") from error
+
+
+class _Loader(yaml.SafeLoader):
+    """Composes nodes without aliases, within DEEPEST, of texts alone."""
+
+    depth = 0
+
+    def documents(self) -> list[yaml.Node]:
+        """The root of each document that is not empty."""
+        found = []
+        while self.check_node():
+            node = self.get_node()
+            if node:
+                found.append(node)
+        return found
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """The next node, and what is in it."""
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if isinstance(event, yaml.AliasEvent):
+            raise _wrong(f"alias *{event.anchor}: write the value again instead", event)
+        if self.depth == DEEPEST:
+            raise _wrong(f"it is nested more than {DEEPEST} levels deep", event)
+        if isinstance(event, yaml.ScalarEvent) and not _is_text(event.value):
+            raise _wrong(f"{_short(event.value)} is no text", event)
+        self.depth += 1
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+
+class _Constructor(yaml.constructor.SafeConstructor):
+    """Makes values; one that does not fit its tag, written or guessed, is an error with a line."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """The value of a node."""
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, AttributeError, TypeError, ArithmeticError) as error:
+            kind = node.tag.rpartition(":")[2]
+            raise _wrong(f"{_short(node.value)} is no {kind}; text is in quotes", node) from error
+
+
+def _wrong(problem: str, where: yaml.Node | yaml.Event) -> yaml.MarkedYAMLError:
+    mark: Any = where.start_mark  # of two classes that are one to readers
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
+
+
+def _is_text(value: str) -> bool:
+    """Whether no half of a pair is in it, which no encoding can carry."""
+    return not any("\ud800" <= sign <= "\udfff" for sign in value)
+
+
+def _short(value: Any) -> str:
+    return repr(value) if len(str(value)) <= _SHOWN else f"{str(value)[:_SHOWN]!r}..."
 
 
 def _constructed(node: yaml.Node, source: str) -> dict[str, Any]:
-    """A document's value; keys that are given twice are errors, as they are for kubectl."""
-    _refuse_twins(node, source)
+    """A document's value."""
+    _check_keys(node, source)
     try:
-        found: dict[str, Any] = yaml.constructor.SafeConstructor().construct_document(node)
+        found: dict[str, Any] = _Constructor().construct_document(node)
     except yaml.MarkedYAMLError as error:
         raise _unreadable(error, source) from error
     return found
@@ -63,18 +127,23 @@ def _unreadable(error: yaml.MarkedYAMLError, source: str) -> BadInput:
     return BadInput(f"{source}:{line}: cannot read YAML: {error.problem}")
 
 
-def _refuse_twins(node: yaml.Node, source: str) -> None:
+def _check_keys(node: yaml.Node, source: str) -> None:
+    """Keys that are given twice are errors, as they are for kubectl; so are signs that no field, label or annotation has."""
     if isinstance(node, yaml.MappingNode):
         seen = set()
         for key, value in node.value:
             if isinstance(key, yaml.ScalarNode):
+                if not key.value.isprintable() or "`" in key.value:
+                    raise BadInput(f"{source}:{key.start_mark.line + 1}: cannot read YAML: {_short(key.value)} cannot be a key")
                 if key.value in seen:
-                    raise BadInput(f"{source}:{key.start_mark.line + 1}: cannot read YAML: key {key.value!r} is given twice")
+                    raise BadInput(
+                        f"{source}:{key.start_mark.line + 1}: cannot read YAML: key {_short(key.value)} is given twice"
+                    )
                 seen.add(key.value)
-            _refuse_twins(value, source)
+            _check_keys(value, source)
     elif isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            _refuse_twins(item, source)
+            _check_keys(item, source)
 
 
 def _only(nodes: list[yaml.Node], source: str) -> yaml.Node:

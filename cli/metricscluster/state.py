@@ -1,5 +1,7 @@
 """The folder in which a local cluster lives: keys, tokens, data, logs. It is of one cluster, and of one program at a time.
 
+It is its owner's alone (0700), as are keys/ and store/: one that is there already and open to others is closed.
+
 cluster                       name of the cluster
 keys/private.key public.key   Ed25519 pair that signs the tokens
 token agent-token             tokens of the administrator and of the agent
@@ -12,6 +14,7 @@ lock                          held while the program runs
 import fcntl
 import json
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
@@ -35,7 +38,7 @@ class State:
         self.directory = directory
         self._now = now
         try:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_private(directory)
             self._lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise _unwritable(directory, error) from error
@@ -82,7 +85,8 @@ class State:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._belongs_to(cluster)
-            (self.directory / "keys").mkdir(mode=0o700, exist_ok=True)
+            for name in ("keys", "store"):
+                _make_private(self.directory / name)
             self._make_keys()
         except BlockingIOError as error:
             raise StateUnusable(f"cannot use {self.directory}: another metricscluster up runs with it") from error
@@ -120,6 +124,25 @@ class State:
         except (FileNotFoundError, UnicodeError, InvalidToken):
             return False
         return True
+
+
+def _make_private(directory: Path) -> None:
+    """Make the folder, or take from others what they may do there. StateUnusable: it is not ours to close."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        found = os.fstat(descriptor)
+        mode = stat.S_IMODE(found.st_mode)
+        if not mode & 0o077:
+            return
+        if found.st_uid != os.geteuid():
+            raise StateUnusable(
+                f"cannot use {directory}: it is open to others (mode {mode:04o}) and belongs to somebody else; "
+                "another folder: --directory"
+            )
+        os.fchmod(descriptor, 0o700)
+    finally:
+        os.close(descriptor)
 
 
 def _unwritable(directory: Path, error: OSError) -> StateUnusable:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from metricscluster import document, guide
 from metricscluster.child import Child
-from metricscluster.lines import shown
+from metricscluster.lines import printable, shown
 from metricscluster.ports import HOST, LARGEST_OFFSET, Ports, address
 from metricscluster.state import State
 from metricsoperator.manifests.config import AgentPlaces, StorePlaces, agent_config, store_config
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         cluster = document.read(_content(arguments.file), str(arguments.file))
     except BadInput as error:
-        print(error, file=sys.stderr)
+        print(printable(str(error)), file=sys.stderr)
         return 2
     try:
         ports = Ports(arguments.port_offset)
@@ -61,14 +61,16 @@ def run(arguments: argparse.Namespace) -> int:
             ports.check()
             asyncio.run(Up(cluster, state, ports).run())
     except MetricsError as error:
-        print(error, file=sys.stderr)
+        print(printable(str(error)), file=sys.stderr)
         return 1
     return 0
 
 
 def _content(path: Path) -> bytes:
+    """The file, or so much of it that it is seen to be too large."""
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            return file.read(document.LARGEST + 1)
     except OSError as error:
         raise BadInput(f"{path}: cannot read it: {error.strerror}") from error
 

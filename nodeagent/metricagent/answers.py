@@ -2,12 +2,13 @@
 
 | answer | decision |
 |---|---|
-| 200, 204 | Taken, whole |
-| 400 in the store's form | Taken, but for the lines it names: these stay bad, sending them again is pointless |
-| 413 | Smaller |
+| 200 in the store's form: no body, of type application/json | Taken, whole |
+| 400 in the store's form: "error", "stored", "rejected_lines" | Taken, but for the lines it counts as bad: these stay bad |
+| 413 | Smaller; the store's own ("error") is the last word on a body that cannot be cut further |
 | everything else | Later: a token may be renewed, a proxy repaired, a store restarted; the spool's limit is the limit |
 
-A 400 in another form is not our store's (a proxy, another service at that address), and no reason to give samples up.
+A 200, 400 or 413 in another form is a stranger's (a proxy, a sign-in page, another service at that address), and no reason to
+give samples up. cc-metric-store answers 200 in the same form. Whatever the answer is made of, there is a decision.
 """
 
 from collections.abc import Mapping
@@ -30,7 +31,9 @@ class Taken(NamedTuple):
 
 
 class Smaller(NamedTuple):
-    """The body was too large."""
+    """The body was too large: for the store itself, or for something in front of it."""
+
+    by_store: bool
 
 
 class Later(NamedTuple):
@@ -46,12 +49,12 @@ Decision = Taken | Smaller | Later
 
 def decide(status: int, headers: Mapping[str, str], body: bytes, lines: int, now: datetime) -> Decision:
     """The decision on an answer to a request of `lines` lines."""
-    if status in (200, 204):
-        return Taken()
-    if status == 413:
-        return Smaller()
+    if status == 200:
+        return Taken() if not body and _is_json(headers) else Later("stranger", "it answers 200, but not as a store does")
     answer = _json(body)
-    if status == 400 and "error" in answer:
+    if status == 413:
+        return Smaller(by_store="error" in answer)
+    if status == 400 and _counts(answer):
         return _refused(answer, lines)
     if status in (401, 403):
         return Later("token", f"it refuses our token: {_error(status, answer)}")
@@ -64,25 +67,34 @@ def retry_after(value: str, now: datetime) -> float:
         return min(float(value), LONGEST_WAIT)
     try:
         seconds = (parsedate_to_datetime(value) - now).total_seconds()
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return 0.0
     return min(max(seconds, 0.0), LONGEST_WAIT)
 
 
 def _refused(answer: Mapping[str, Any], lines: int) -> Taken:
-    """Lines that the store counted as stored are; without a count it has refused the whole body."""
-    stored = answer.get("stored", 0)
-    rejected = lines - min(max(stored, 0), lines) if isinstance(stored, int) else lines
+    """All bad lines are counted in `rejected_lines`; `rejected` lists the first of them."""
+    rejected = min(answer["rejected_lines"], lines)
     named = answer.get("rejected")
     found = [line for line in named if isinstance(line, dict)] if isinstance(named, list) else []
     reasons = [f"{line.get('text')}: {line.get('reason')}"[:REASON_SHOWN] for line in found[:SHOWN]]
     return Taken(rejected, tuple(reasons or [str(answer["error"])[:REASON_SHOWN]]))
 
 
+def _counts(answer: Mapping[str, Any]) -> bool:
+    """Whether it is the store's account of a body with bad lines."""
+    stored, rejected = answer.get("stored"), answer.get("rejected_lines")
+    return "error" in answer and type(stored) is int and type(rejected) is int and stored >= 0 and rejected > 0
+
+
+def _is_json(headers: Mapping[str, str]) -> bool:
+    return headers.get("Content-Type", "").partition(";")[0].strip().lower() == "application/json"
+
+
 def _json(body: bytes) -> dict[str, Any]:
     try:
         found = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

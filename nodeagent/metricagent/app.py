@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from metricagent import collectors, dcosapi, opsapi
 from metricagent.access import Access
 from metricagent.agent import Agent, Clock
-from metricagent.backoff import Backoff
+from metricagent.backoff import Backoff, Jitter
 from metricagent.books import Books
 from metricagent.collector import Runner
 from metricagent.host import Host
@@ -54,7 +54,7 @@ async def run(settings: AgentSettings) -> None:
     latest, books = Latest(settings.interval), Books(registry)
     async with _session(settings.store) as session:
         with closing(Spool(Path(settings.spool.directory), settings.spool.bytes, books)) as spool:
-            pusher = _pusher(settings.store, session, spool, books, registry)
+            pusher = _pusher(settings, session, spool, books, registry)
             agent = Agent(
                 place=here,
                 interval=settings.interval,
@@ -78,21 +78,23 @@ async def run(settings: AgentSettings) -> None:
 
 
 def _pusher(
-    store: StoreSettings, session: aiohttp.ClientSession, spool: Spool, books: Books, registry: CollectorRegistry
+    settings: AgentSettings, session: aiohttp.ClientSession, spool: Spool, books: Books, registry: CollectorRegistry
 ) -> Pusher:
+    chance = random.SystemRandom()
     return Pusher(
-        url=store.url,
-        token_file=Path(store.token_file),
+        url=settings.store.url,
+        token_file=Path(settings.store.token_file),
         session=session,
         spool=spool,
         books=books,
         state=StoreState(registry, behind=bool(spool)),
-        backoff=Backoff(random.SystemRandom()),
+        backoff=Backoff(chance),
+        jitter=Jitter(chance, settings.interval),
     )
 
 
 async def _work(agent: Agent, pusher: Pusher, stop: asyncio.Event) -> None:
-    """Sample and deliver until told to stop, then try once more to deliver; a bug in either ends both."""
+    """Sample and deliver until told to stop, then try once more to deliver; a bug in sampling ends both."""
     delivery = asyncio.create_task(pusher.run())
     sampling = asyncio.create_task(agent.run(stop))
     await asyncio.wait((delivery, sampling), return_when=asyncio.FIRST_COMPLETED)

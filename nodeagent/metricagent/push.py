@@ -1,6 +1,7 @@
 """From the spool to the store: oldest first, one request at a time, until the store has said that it has them.
 
-What an answer means is in answers.py, how long to wait in backoff.py, what goes into a body in parcels.py.
+What an answer means is in answers.py, how long to wait in backoff.py, what goes into a body in parcels.py. An error that nobody
+thought of (BUG in the log) is waited for as an absent store is: the samples stay, and sampling goes on.
 """
 
 import asyncio
@@ -13,8 +14,8 @@ from pathlib import Path
 import aiohttp
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from metricagent.answers import Decision, Later, Taken, decide
-from metricagent.backoff import Backoff
+from metricagent.answers import Decision, Later, Smaller, Taken, decide
+from metricagent.backoff import Backoff, Jitter
 from metricagent.books import Books
 from metricagent.parcels import LARGEST, SMALLEST, lines, pieces
 from metricagent.reasons import why
@@ -34,6 +35,7 @@ class StoreState:
     def __init__(self, registry: CollectorRegistry, behind: bool) -> None:
         self._reached = Gauge("metricagent_store_reached", "Whether the store took what was sent last.", registry=registry)
         self._requests = Counter("metricagent_store_requests", "Requests to the store.", ["outcome"], registry=registry)
+        self._bugs = Counter("metricagent_push_bugs", "Deliveries ended by an error nobody thought of.", registry=registry)
         self._trouble: str | None = "not tried yet"
         self._behind = behind
         self._delivered = 0
@@ -46,6 +48,14 @@ class StoreState:
             self._away(decision)
         elif isinstance(decision, Taken):
             self._here(decision)
+
+    def broken(self, error: Exception) -> Later:
+        """An attempt has ended in `error`, which is a bug of ours: what to do is to try again, and to tell people."""
+        self._bugs.inc()
+        self._reached.set(0)
+        self._behind, self._trouble = True, "bug"
+        logger.error("BUG: cannot deliver samples: %r; keeping them in the spool", error, exc_info=error)
+        return Later("bug", f"cannot deliver samples: {error!r}")
 
     def delivered(self, batches: int) -> None:
         """The store has these batches."""
@@ -87,6 +97,7 @@ class Pusher:
         books: Books,
         state: StoreState,
         backoff: Backoff,
+        jitter: Jitter,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -97,9 +108,11 @@ class Pusher:
         self._books = books
         self._state = state
         self._backoff = backoff
+        self._jitter = jitter
         self._now = now
         self._sleep = sleep
         self._most = LARGEST
+        self._first = True  # nothing is delivered yet
         self._filled = asyncio.Event()
         self._filled.set()  # with what an earlier run has left
 
@@ -108,15 +121,23 @@ class Pusher:
         self._filled.set()
 
     async def run(self) -> None:
-        """Deliver, until cancelled."""
+        """Deliver, until cancelled: fresh samples a little later on each host, the first and those that wait at once."""
         while True:
             await self._filled.wait()
+            if not self._first:
+                await self._sleep(self._jitter.next())
             self._filled.clear()
             while (later := await self.drain()) is not None:
                 await self._sleep(self._backoff.next(later.wait))
 
     async def drain(self) -> Later | None:
-        """Deliver until the spool is empty (None) or the store is in trouble."""
+        """Deliver until the spool is empty (None) or the store, or this program, is in trouble."""
+        try:
+            return await self._drain()
+        except Exception as error:  # noqa: BLE001 it is logged; the samples are in the spool, whatever it is
+            return self._state.broken(error)
+
+    async def _drain(self) -> Later | None:
         while batches := await asyncio.to_thread(self._spool.oldest, self._most):
             later = await self._deliver(batches)
             if later is not None:
@@ -133,7 +154,6 @@ class Pusher:
             if isinstance(decision, Later):
                 return decision
             if isinstance(decision, Taken):
-                self._backoff.reset()
                 rejected += decision.rejected
             elif len(piece) > SMALLEST:
                 self._most = max(SMALLEST, len(piece) // 2)
@@ -142,6 +162,8 @@ class Pusher:
             else:
                 too_large += lines(piece)
         await asyncio.to_thread(self._settle, batches, rejected, too_large)
+        self._first = False
+        self._backoff.reset()
         self._state.delivered(len(batches))
         return None
 
@@ -173,9 +195,12 @@ class Pusher:
                 self._url, data=body, headers=headers, allow_redirects=False, timeout=TIMEOUT
             ) as response:
                 answer = await _bounded(response.content)
-                return decide(response.status, response.headers, answer, lines(piece), self._now())
+                decision = decide(response.status, response.headers, answer, lines(piece), self._now())
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
             return Later("unreachable", why(error))
+        if isinstance(decision, Smaller) and not decision.by_store and len(piece) <= SMALLEST:
+            return Later("413", f"something before it takes no body of {len(piece)} bytes")
+        return decision
 
 
 async def _bounded(stream: aiohttp.StreamReader) -> bytes:

@@ -18,10 +18,11 @@ from pathlib import Path
 
 from metricagent import spoolfile
 from metricagent.books import Books
-from metricagent.spoolfile import BATCH, DAMAGED, Damaged
+from metricagent.spoolfile import BATCH, DAMAGED, LOCK, TMP, Damaged
 from metricwire.errors import MetricsError
 
 DAMAGED_KEPT = 4  # damaged files kept for whoever wants to look; older ones are deleted
+FOREIGN_NAMED = 3  # foreign things that the log names
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ class Spool:
         self._failing = False
         self._lock = _locked(directory)
         self._next = 1
+        self._occupied: frozenset[int] = frozenset()  # numbers that the start found: of batches, and of what is not ours
         try:
             self._scan()
         except OSError as error:
@@ -80,7 +82,7 @@ class Spool:
                 self._books.drop(samples, "spool-full")
             elif self._write(data):
                 self._enter(Stored(self._next, samples, len(data), len(text)))
-                self._next += 1
+                self._next = self._free(self._next + 1)
             else:
                 self._books.drop(samples, "disk")
             self._count()
@@ -117,26 +119,39 @@ class Spool:
 
     def _scan(self) -> None:
         """Find what an earlier run has left. The folder is written to, so that a read-only one is noticed now."""
-        found = [(spoolfile.sequence(path), path) for path in sorted(self._directory.iterdir())]
-        self._next = 1 + max((sequence or 0 for sequence, _ in found), default=0)
-        for sequence, path in found:
-            if sequence is None:
-                continue
-            if path.suffix == BATCH:
-                self._restore(sequence, path)
-            elif path.suffix != DAMAGED:
+        paths = sorted(self._directory.iterdir())
+        self._occupied = frozenset(sequence for path in paths if (sequence := spoolfile.sequence(path)) is not None)
+        self._next = self._free(1 + max((number for number in self._occupied if number < spoolfile.HALF), default=0))
+        foreign = [path.name for path in paths if path.name != LOCK and not spoolfile.is_ours(path)]
+        if foreign:
+            logger.warning(
+                "spool %s holds %d things that are not this agent's; they are left alone: %s",
+                self._directory,
+                len(foreign),
+                ", ".join(map(repr, foreign[:FOREIGN_NAMED])) + (" ..." if len(foreign) > FOREIGN_NAMED else ""),
+            )
+        for path in paths:
+            if path.suffix == BATCH and spoolfile.is_ours(path):
+                self._restore(int(path.stem, 16), path)
+            elif path.suffix == TMP and spoolfile.is_ours(path):
                 path.unlink()
-        spoolfile.probe(self._directory)
+        spoolfile.probe(self._directory, self._next)
         self._books.restored.inc(sum(stored.samples for stored in self._stored.values()))
         self._count()
+
+    def _free(self, sequence: int) -> int:
+        """The next number, from this one on, that nothing in the folder has."""
+        while sequence in self._occupied:
+            sequence += 1
+        return sequence
 
     def _restore(self, sequence: int, path: Path) -> None:
         try:
             with path.open("rb") as file:
                 size = os.fstat(file.fileno()).st_size
                 samples, text = spoolfile.measure(file.read(spoolfile.HEADER.size), size)
-        except Damaged as damaged:
-            self._set_aside(sequence, str(damaged))
+        except (OSError, Damaged) as error:
+            self._set_aside(sequence, str(error))
         else:
             self._enter(Stored(sequence, samples, size, text))
 
@@ -172,12 +187,15 @@ class Spool:
     def _read(self, stored: Stored) -> bytes | None:
         """The text of a batch; None when it is damaged, which it then is no more."""
         try:
-            return spoolfile.unpack((self._directory / spoolfile.name(stored.sequence, BATCH)).read_bytes())
+            text = spoolfile.unpack((self._directory / spoolfile.name(stored.sequence, BATCH)).read_bytes())
+            if text.count(b"\n") != stored.samples:
+                raise Damaged(f"it has not {stored.samples} lines")
         except (OSError, Damaged) as error:
             self._leave(stored)
             self._books.drop(stored.samples, "damaged")
             self._set_aside(stored.sequence, str(error))
             return None
+        return text
 
     def _set_aside(self, sequence: int, why: str) -> None:
         """Rename a damaged batch, and keep only the newest few of these."""
@@ -185,7 +203,8 @@ class Spool:
         logger.warning("spooled batch %016x is damaged: %s; it is set aside", sequence, why)
         with suppress(OSError):
             (self._directory / spoolfile.name(sequence, BATCH)).rename(self._directory / spoolfile.name(sequence, DAMAGED))
-            for path in sorted(self._directory.glob("*" + DAMAGED))[:-DAMAGED_KEPT]:
+            ours = [path for path in self._directory.glob("*" + DAMAGED) if spoolfile.is_ours(path)]
+            for path in sorted(ours)[:-DAMAGED_KEPT]:
                 path.unlink()
 
     def _delete(self, stored: Stored) -> None:

@@ -1,10 +1,10 @@
 r"""What is in the spool's folder: names, formats, and how they come onto the disk.
 
-    folder  = "lock" { sequence ".batch" } { sequence ".damaged" } [ sequence ".tmp" ]
+    folder  = "lock" { sequence ".batch" } { sequence ".damaged" } [ sequence ".tmp" ]; what else is there is left alone
     sequence = 16 hex digits, counting up: the order of the names is that of the batches
     batch   = header body
     header  = magic "MCSP", version u16, reserved u16, samples u32, text length u32, body length u32, crc32 u32; big-endian
-    body    = gzip of line protocol, one line per sample, each with its LF; at most `text length` bytes when unpacked
+    body    = gzip of line protocol, one line per sample, each with its LF; `text length` bytes when unpacked
     crc32   = of the header before it and the body
 
 A batch is written to a .tmp, synced, renamed, and the folder is synced: once `write` has returned, it is there after kill -9
@@ -14,6 +14,7 @@ and after a power cut. A .tmp is what a killed agent had not finished, and means
 import gzip
 import os
 import re
+import stat
 import struct
 import zlib
 from contextlib import suppress
@@ -22,6 +23,7 @@ from pathlib import Path
 LOCK, BATCH, DAMAGED, TMP = "lock", ".batch", ".damaged", ".tmp"
 MAGIC, VERSION = b"MCSP", 1
 HEADER = struct.Struct(">4sHHIIII")
+HALF = 1 << 63  # numbers that counting never reaches: a larger one is somebody's mistake, and nothing to count on from
 _OURS = re.compile(r"([0-9a-f]{16})\.(?:batch|damaged|tmp)")
 _CHECKED = HEADER.size - 4  # bytes of the header that the crc covers
 _LEVEL = 1  # of gzip: line protocol shrinks to a tenth already there
@@ -37,9 +39,14 @@ def name(sequence: int, suffix: str) -> str:
 
 
 def sequence(path: Path) -> int | None:
-    """The number of a file of ours; None for any other file."""
+    """The number in a name of ours; None for any other name."""
     found = _OURS.fullmatch(path.name)
     return int(found[1], 16) if found else None
+
+
+def is_ours(path: Path) -> bool:
+    """Whether it is a file that a spool has made: no folder, link or pipe, whatever its name."""
+    return sequence(path) is not None and stat.S_ISREG(path.lstat().st_mode)
 
 
 def pack(text: bytes, samples: int) -> bytes:
@@ -50,13 +57,19 @@ def pack(text: bytes, samples: int) -> bytes:
 
 
 def unpack(data: bytes) -> bytes:
-    """The text of a batch. Damaged when any byte of it is not as it was written."""
+    """The text of a batch. Damaged when any byte of it is not as it was written, or it never was a batch."""
     _, text = measure(data[: HEADER.size], len(data))
     crc = int.from_bytes(data[_CHECKED : HEADER.size], "big")
     if zlib.crc32(data[HEADER.size :], zlib.crc32(data[:_CHECKED])) != crc:
         raise Damaged("its checksum is wrong")
     decompressor = zlib.decompressobj(wbits=31)
-    return decompressor.decompress(data[HEADER.size :], text)
+    try:
+        found = decompressor.decompress(data[HEADER.size :], text + 1)
+    except zlib.error as error:
+        raise Damaged(f"it cannot be decompressed: {error}") from error
+    if len(found) != text or not decompressor.eof:
+        raise Damaged(f"its text has not {text} bytes")
+    return found
 
 
 def measure(header: bytes, size: int) -> tuple[int, int]:
@@ -89,9 +102,9 @@ def write(directory: Path, sequence: int, data: bytes) -> None:
         raise
 
 
-def probe(directory: Path) -> None:
-    """OSError when no file can be made in the folder."""
-    path = directory / name(0, TMP)
+def probe(directory: Path, sequence: int) -> None:
+    """OSError when no file can be made in the folder; nothing there has this number."""
+    path = directory / name(sequence, TMP)
     path.touch(mode=0o600)
     path.unlink()
 

@@ -75,8 +75,9 @@ class FakeStore:
         batch = decode(self.bodies[-1], now=0)
         self.samples |= {(sample.series, sample.timestamp): sample.value for sample in batch.samples}
         if batch.bad:
-            return self.problem(400, rejected=[bad._asdict() for bad in batch.bad], stored=len(batch.samples))
-        return web.Response()
+            bad = [bad._asdict() for bad in batch.bad]
+            return self.problem(400, stored=len(batch.samples), rejected_lines=len(bad), rejected=bad[:100])
+        return web.Response(content_type="application/json")
 
     def problem(self, status: int, headers: dict[str, str] | None = None, **more: Any) -> web.Response:
         return web.json_response({"status": "Bad", "error": "told so", **more}, status=status, headers=headers)

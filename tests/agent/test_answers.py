@@ -9,11 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metricagent.answers import LONGEST_WAIT, Decision, Later, Smaller, Taken, decide, retry_after
-from metricagent.backoff import Backoff
+from metricagent.backoff import Backoff, Jitter
 from metricagent.parcels import lines, pieces
 
 NOW = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)
 BAD = {"status": "Bad Request", "error": "2 lines refused"}
+COUNTS = {"stored": 8, "rejected_lines": 2}
+JSON = "application/json"
 REJECTED = [{"line": 3, "text": "m value=x", "reason": "no number"}, {"line": 4, "text": "n", "reason": "no field"}]
 
 
@@ -21,17 +23,14 @@ REJECTED = [{"line": 3, "text": "m value=x", "reason": "no number"}, {"line": 4,
     ("status", "body", "decision"),
     [
         (200, "", Taken()),
-        (200, "OK", Taken()),
-        (204, "", Taken()),
-        (400, json.dumps(BAD | {"rejected": REJECTED, "stored": 8}), Taken(2, ("m value=x: no number", "n: no field"))),
-        (400, json.dumps(BAD | {"stored": 0}), Taken(10, ("2 lines refused",))),
-        (400, json.dumps(BAD), Taken(10, ("2 lines refused",))),
-        (400, json.dumps(BAD | {"stored": 99}), Taken(0, ("2 lines refused",))),
-        (400, json.dumps(BAD | {"stored": -1, "rejected": "?"}), Taken(10, ("2 lines refused",))),
-        (400, json.dumps(BAD | {"stored": "?", "rejected": [1]}), Taken(10, ("2 lines refused",))),
-        (400, "<html>nginx", Later("400", "it answers 400")),
-        (400, "[" * 100_000, Later("400", "it answers 400")),
-        (413, "", Smaller()),
+        (400, json.dumps(BAD | COUNTS | {"rejected": REJECTED}), Taken(2, ("m value=x: no number", "n: no field"))),
+        (400, json.dumps(BAD | {"stored": 0, "rejected_lines": 10}), Taken(10, ("2 lines refused",))),
+        (400, json.dumps(BAD | {"stored": 3, "rejected_lines": 4}), Taken(4, ("2 lines refused",))),
+        (400, json.dumps(BAD | {"stored": 3, "rejected_lines": 99}), Taken(10, ("2 lines refused",))),
+        (400, json.dumps(BAD | COUNTS | {"rejected": "?"}), Taken(2, ("2 lines refused",))),
+        (400, json.dumps(BAD | COUNTS | {"rejected": [1]}), Taken(2, ("2 lines refused",))),
+        (413, json.dumps(BAD), Smaller(by_store=True)),
+        (413, "<html>nginx", Smaller(by_store=False)),
         (401, json.dumps(BAD | {"error": "no"}), Later("token", "it refuses our token: 401 (no)")),
         (403, "", Later("token", "it refuses our token: 403")),
         (301, "", Later("301", "it answers 301")),
@@ -44,12 +43,51 @@ REJECTED = [{"line": 3, "text": "m value=x", "reason": "no number"}, {"line": 4,
 )
 def test_decision(status: int, body: str, decision: Decision) -> None:
     headers = {"Retry-After": "7"} if isinstance(decision, Later) and decision.wait else {}
-    assert decide(status, headers, body.encode(), 10, NOW) == decision
+    assert decide(status, headers | {"Content-Type": JSON}, body.encode(), 10, NOW) == decision
 
 
-@given(st.integers(100, 599), st.binary())
-def test_any_answer_is_a_decision(status: int, body: bytes) -> None:
-    decide(status, {}, body, 10, NOW)
+@pytest.mark.parametrize(
+    ("status", "content_type", "body"),
+    [
+        (200, "text/html", b"<html>Sign in to the hotel's network"),
+        (200, "text/html", b""),
+        (200, "", b""),
+        (200, JSON, b"{}"),
+        (200, JSON, b'{"took": 1}'),
+        (201, JSON, b""),
+        (204, JSON, b""),
+        (400, "text/html", b"<html>nginx"),
+        (400, JSON, b"[" * 100_000),
+        (400, JSON, b'{"error":"\xff"}'),
+        (400, JSON, json.dumps({"error": "no such index"}).encode()),
+        (400, JSON, json.dumps(BAD).encode()),
+        (400, JSON, json.dumps(BAD | {"stored": 0}).encode()),
+        (400, JSON, json.dumps(BAD | {"rejected_lines": 10}).encode()),
+        (400, JSON, json.dumps(COUNTS).encode()),
+        (400, JSON, json.dumps(BAD | COUNTS | {"stored": True}).encode()),
+        (400, JSON, json.dumps(BAD | COUNTS | {"stored": -1}).encode()),
+        (400, JSON, json.dumps(BAD | COUNTS | {"rejected_lines": 2.0}).encode()),
+        (400, JSON, json.dumps(BAD | COUNTS | {"rejected_lines": 0}).encode()),
+        (400, JSON, json.dumps(BAD | COUNTS | {"rejected_lines": "2"}).encode()),
+    ],
+)
+def test_what_a_stranger_answers_is_no_reason_to_give_samples_up(status: int, content_type: str, body: bytes) -> None:
+    assert isinstance(decide(status, {"Content-Type": content_type}, body, 10, NOW), Later)
+
+
+def test_the_type_of_a_whole_answer_may_have_parameters() -> None:
+    assert decide(200, {"Content-Type": "Application/JSON; charset=utf-8"}, b"", 10, NOW) == Taken()
+
+
+DAMAGED_JSON = st.builds(
+    lambda body, at, byte: body[: at % len(body)] + byte + body[at % len(body) :],
+    st.just(json.dumps(BAD | COUNTS | {"rejected": REJECTED}).encode()), st.integers(0, 999), st.binary(max_size=2),
+)  # fmt: skip
+
+
+@given(st.sampled_from([200, 400, 401, 413, 429, 503]) | st.integers(100, 599), st.binary() | DAMAGED_JSON, st.text())
+def test_any_answer_is_a_decision(status: int, body: bytes, header: str) -> None:
+    decide(status, {"Retry-After": header, "Content-Type": JSON}, body, 10, NOW)
 
 
 @pytest.mark.parametrize(
@@ -65,6 +103,11 @@ def test_any_answer_is_a_decision(status: int, body: bytes) -> None:
         ("Sat, 31 Jan 2026 12:00:20 GMT", 20),
         ("Sat, 31 Jan 2026 11:00:00 GMT", 0),
         ("²", 0),
+        ("Mon, 01 Jan 2024 00:00:00 +99999999999999", 0),
+        ("Mon, 01 Jan 2024 00:00:00 -0000", 0),
+        ("Mon, 01 Jan 99999999999999 00:00:00 GMT", 0),
+        ("9" * 5000, LONGEST_WAIT),
+        ("Mon, 01 Jan 2024 00:00:00 +" + "9" * 5000, 0),
     ],
 )
 def test_retry_after(value: str, seconds: float) -> None:
@@ -79,6 +122,13 @@ def test_waits_grow_from_one_second_to_thirty_and_differ(seed: int, tries: int) 
     assert backoff.next(120) == 120
     backoff.reset()
     assert 1 <= backoff.next() <= 2
+
+
+@pytest.mark.parametrize(("interval", "bound"), [(1, 0.25), (4, 1.0), (10, 2.0), (86400, 2.0)])
+def test_fresh_samples_are_spread_over_a_part_of_the_interval(interval: float, bound: float) -> None:
+    waits = [Jitter(random.Random(seed), interval).next() for seed in range(200)]
+    assert 0 <= min(waits) < 0.1 * bound
+    assert 0.9 * bound < max(waits) <= bound
 
 
 def test_hosts_do_not_wait_in_step() -> None:

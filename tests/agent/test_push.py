@@ -10,7 +10,8 @@ import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry
 
-from metricagent.backoff import Backoff
+from metricagent import answers
+from metricagent.backoff import Backoff, Jitter
 from metricagent.books import Books
 from metricagent.push import Pusher, StoreState
 from metricagent.spool import Spool
@@ -40,6 +41,7 @@ class Bench:
             books=self.books,
             state=StoreState(registry, behind=False),
             backoff=Backoff(random.Random(1)),
+            jitter=Jitter(random.Random(1), 10),
             sleep=self.wait,
         )
 
@@ -55,11 +57,15 @@ class Bench:
     async def until_empty(self, closes: Callable[[], bool]) -> None:
         """Run the pusher as the agent does until everything is delivered or given up, and counted."""
         running = asyncio.create_task(self.pusher.run())
-        async with asyncio.timeout(10):
-            while len(self.spool) or not closes():  # noqa: ASYNC110 a spool has no events
-                await asyncio.sleep(0.005)
+        await self.delivered(closes)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+    async def delivered(self, closes: Callable[[], bool]) -> None:
+        """Until the books show nothing in the spool, and what has become of it."""
+        async with asyncio.timeout(10):
+            while self.count("spooled") or not closes():  # noqa: ASYNC110 books have no events
+                await asyncio.sleep(0.005)
 
     def count(self, name: str, **labels: str) -> float | None:
         return self.registry.get_sample_value(f"metricagent_samples_{name}", labels)
@@ -110,17 +116,128 @@ def test_samples_are_kept_and_sent_again(play: Any, closes: Callable[[], bool], 
     play(scene)
 
 
-def test_a_foreign_400_is_no_reason_to_give_samples_up(play: Any, closes: Callable[[], bool]) -> None:
+@pytest.mark.parametrize(
+    ("status", "kind", "body"),
+    [
+        (200, "text/html", b"<html>Sign in"),
+        (400, "text/html", b"<html>nginx"),
+        (400, "application/json", b'{"error": "no such index"}'),
+        (400, "application/json", b'{"error":"\xff"}'),
+        (413, "text/html", b"<html>nginx"),
+    ],
+)
+def test_a_stranger_at_the_address_gets_no_samples_for_good(
+    play: Any, closes: Callable[[], bool], status: int, kind: str, body: bytes
+) -> None:
     async def scene(bench: Any, store: Any) -> None:
         from aiohttp import web
 
-        async def nginx(_: web.Request) -> web.Response:
-            return web.Response(status=400, text="<html>nginx")
+        async def stranger(_: web.Request) -> web.Response:
+            return web.Response(status=status, body=body, content_type=kind)
 
         bench.append(1)
-        store.script.append(nginx)
+        store.script.append(stranger)
         await bench.until_empty(closes)
         assert bench.count("delivered_total") == 2
+        assert store.bodies == [text(1), text(1)]
+
+    play(scene)
+
+
+def test_the_store_names_a_hundred_bad_lines_and_counts_them_all(play: Any) -> None:
+    async def scene(bench: Any, store: Any) -> None:
+        bench.append(0, body=text(1) + b"broken\n" * 150)
+        assert await bench.pusher.drain() is None
+        assert (bench.count("delivered_total"), bench.count("rejected_total")) == (2, 150)
+
+    play(scene)
+
+
+def test_a_bug_is_said_counted_and_waited_for_and_the_samples_stay(
+    play: Any, closes: Callable[[], bool], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from metricagent import push
+
+    broken = iter(range(3))
+
+    def decide(*arguments: Any) -> Any:
+        if next(broken, None) is not None:
+            raise UnicodeDecodeError("utf-8", b"?", 0, 1, "nobody thought of this")
+        return answers.decide(*arguments)
+
+    async def scene(bench: Any, store: Any) -> None:
+        monkeypatch.setattr(push, "decide", decide)
+        bench.append(1)
+        await bench.until_empty(closes)
+        assert [low <= wait <= 2 * low for wait, low in zip(bench.waits, (1, 2, 4), strict=True)] == [True] * 3
+        assert bench.count("delivered_total") == 2
+        assert bench.registry.get_sample_value("metricagent_push_bugs_total") == 3
+
+    play(scene)
+    bugs = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert [record.getMessage().split(": ")[0] for record in bugs] == ["BUG"] * 3
+    assert all(record.exc_info for record in bugs)
+
+
+def test_a_bug_after_each_answer_is_no_tight_loop(play: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene(bench: Any, store: Any) -> None:
+        def broken(*_: object) -> None:
+            raise RuntimeError("nobody thought of this")
+
+        bench.append(1)
+        with monkeypatch.context() as patch:
+            patch.setattr(bench.spool, "remove", broken)
+            running = asyncio.create_task(bench.pusher.run())
+            async with asyncio.timeout(10):
+                while len(bench.waits) < 5:  # noqa: ASYNC110 a list has no events
+                    await asyncio.sleep(0.005)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+        assert [low <= wait <= 2 * low for wait, low in zip(bench.waits, (1, 2, 4, 8, 15), strict=False)] == [True] * 5
+        assert await bench.pusher.drain() is None
+
+    play(scene)
+
+
+def test_only_fresh_samples_after_the_first_delivery_wait_for_their_turn(play: Any) -> None:
+    async def scene(bench: Any, store: Any) -> None:
+        async def tick(number: int) -> None:
+            bench.append(number)
+            bench.pusher.wake()
+            async with asyncio.timeout(10):
+                await idle.acquire()
+
+        idle = asyncio.Semaphore(0)
+        bench.pusher._state.caught_up = idle.release
+        bench.append(0)  # an earlier run's
+        running = asyncio.create_task(bench.pusher.run())
+        await tick(1)
+        assert bench.waits == []
+        await tick(2)
+        await tick(3)
+        assert len(bench.waits) == 2
+        assert all(0 <= wait <= 2 for wait in bench.waits)
+        store.will(503)
+        await tick(4)
+        assert len(bench.waits) == 4  # for its turn, and for the store; none before it catches up
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    play(scene)
+
+
+def test_the_first_samples_of_a_fresh_agent_are_sent_at_once(play: Any, closes: Callable[[], bool]) -> None:
+    async def scene(bench: Any, store: Any) -> None:
+        running = asyncio.create_task(bench.pusher.run())
+        await asyncio.sleep(0.05)  # it finds the spool empty
+        bench.append(1)
+        bench.pusher.wake()
+        async with asyncio.timeout(10):
+            await store.written.wait()
+        assert bench.waits == []
+        await bench.delivered(closes)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
     play(scene)
 

@@ -1,6 +1,9 @@
 """The spool: what goes in comes out, oldest first, within its limit, whatever happened to its files."""
 
+import gzip
+import os
 import tempfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -160,6 +163,99 @@ def test_a_damaged_file_costs_itself_alone(
     assert victim.with_suffix(spoolfile.DAMAGED).exists()
     spool.append(text(3), 2)
     assert texts(spool.oldest(BIG))[-1] == text(3)
+    spool.close()
+
+
+def sealed(body: bytes, samples: int, length: int) -> bytes:
+    """A batch whose checksum is right, whatever is in it."""
+    checked = spoolfile.HEADER.pack(spoolfile.MAGIC, 1, 0, samples, length, len(body), 0)[:-4]
+    return checked + zlib.crc32(body, zlib.crc32(checked)).to_bytes(4, "big") + body
+
+
+@pytest.mark.parametrize(
+    ("body", "length"),
+    [
+        (b"no gzip at all", 9),
+        (gzip.compress(text(1))[:-9], len(text(1))),
+        (gzip.compress(text(1)), len(text(1)) - 1),
+        (gzip.compress(text(1)), len(text(1)) + 1),
+        (gzip.compress(text(1)), 0),
+        (gzip.compress(text(1, lines=3)), len(text(1, lines=3))),
+    ],
+    ids=["no gzip", "cut", "longer", "shorter", "length 0", "other lines"],
+)
+def test_a_good_checksum_over_nonsense_costs_itself_alone(
+    reopen: Callable[[], Spool], folder: Path, registry: CollectorRegistry, closes: Callable[[], bool], body: bytes, length: int
+) -> None:
+    folder.mkdir()
+    victim = folder / spoolfile.name(1, spoolfile.BATCH)
+    victim.write_bytes(sealed(body, 2, length))
+    (folder / spoolfile.name(2, spoolfile.BATCH)).write_bytes(pack(text(2), 2))
+    spool = reopen()
+    assert texts(spool.oldest(BIG)) == [text(2)]
+    assert dropped(registry, "damaged") == 2
+    assert registry.get_sample_value("metricagent_spool_damaged_files_total") == 1
+    assert victim.with_suffix(spoolfile.DAMAGED).exists()
+    assert closes()
+    spool.close()
+
+
+def test_a_file_that_cannot_be_read_at_the_start_costs_itself_alone(
+    reopen: Callable[[], Spool], folder: Path, registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.mkdir()
+    for number in (1, 2):
+        (folder / spoolfile.name(number, spoolfile.BATCH)).write_bytes(pack(text(number), 2))
+    broken = iter([OSError(5, "Input/output error")])
+
+    def measure_or_fail(header: bytes, size: int) -> tuple[int, int]:
+        for error in broken:
+            raise error
+        return measure(header, size)
+
+    monkeypatch.setattr(spoolfile, "measure", measure_or_fail)
+    spool = reopen()
+    assert texts(spool.oldest(BIG)) == [text(2)]
+    assert registry.get_sample_value("metricagent_spool_damaged_files_total") == 1
+    spool.close()
+
+
+@pytest.mark.parametrize("name", ["f" * 16, "7" + "f" * 15, "8" + "0" * 15, "f" * 15 + "e"])
+@pytest.mark.parametrize("suffix", [spoolfile.DAMAGED, spoolfile.BATCH, spoolfile.TMP])
+def test_no_name_of_a_file_can_hide_later_batches(
+    reopen: Callable[[], Spool], folder: Path, closes: Callable[[], bool], name: str, suffix: str
+) -> None:
+    folder.mkdir()
+    (folder / (name + suffix)).write_bytes(pack(text(0), 2))
+    wanted = {text(0)} if suffix == spoolfile.BATCH else set()
+    for number in range(1, 4):
+        spool = reopen()
+        spool.append(text(number), 2)
+        wanted.add(text(number))
+        assert set(texts(spool.oldest(BIG))) == wanted
+        spool.close()
+    assert all(len(path.stem) == 16 for path in folder.iterdir() if path.name != "lock")
+
+
+def test_foreign_things_are_left_alone_and_said_once(
+    reopen: Callable[[], Spool], folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder.mkdir()
+    for name in ("lost+found", spoolfile.name(0, ".tmp"), spoolfile.name(1, ".batch"), spoolfile.name(1, ".tmp"), "x.damaged"):
+        (folder / name).mkdir()
+    (folder / spoolfile.name(2, ".batch")).symlink_to("/dev/zero")
+    os.mkfifo(folder / spoolfile.name(3, ".batch"))
+    os.mkfifo(folder / spoolfile.name(4, ".damaged"))
+    before = sorted(path.name for path in folder.iterdir())
+    spool = reopen()
+    assert [message.replace(str(folder), "F") for message in caplog.messages] == [
+        f"spool F holds 8 things that are not this agent's; they are left alone: {', '.join(map(repr, before[:3]))} ..."
+    ]
+    for number in range(10, 16):
+        spool.append(text(number), 2)
+    assert texts(spool.oldest(BIG)) == [text(number) for number in range(10, 16)]
+    spool.remove(spool.oldest(BIG))
+    assert sorted(path.name for path in folder.iterdir() if path.name != "lock") == before
     spool.close()
 
 

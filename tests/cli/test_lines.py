@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metricscluster import guide
-from metricscluster.lines import event, shown
+from metricscluster.lines import LONGEST, event, printable, shown
 from metricscluster.ports import Ports
 
 
@@ -66,3 +66,21 @@ def test_the_guide_is_ready_to_be_pasted(tmp_path: object) -> None:
     assert found["queries"] == [{"metric": "load_one", "host": "it's"}]
     assert f"cat '{token_file}'" in node
     assert grep == "curl -s http://127.0.0.1:8083/metrics | grep cpu_user"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("f.yaml:5: größe 10 Ki", "f.yaml:5: größe 10 Ki"),
+        ("a\x1b[31m\r\nb", "a\\x1b[31m\\r\\nb"),
+        ("\u2028\u202e\x85\ud800\0", "\\u2028\\u202e\\x85\\ud800\\x00"),
+        ("x" * 9999, "x" * LONGEST + "..."),
+    ],
+)
+def test_an_error_is_one_line_whatever_is_in_it(text: str, line: str) -> None:
+    assert printable(text) == line
+
+
+@given(st.text(st.characters()))
+def test_no_text_moves_the_cursor(text: str) -> None:
+    assert printable(text).isprintable()

@@ -1,5 +1,6 @@
 """The folder of a local cluster, and its ports."""
 
+import os
 import socket
 from pathlib import Path
 
@@ -33,9 +34,36 @@ def test_keys_and_tokens_are_made_once_and_for_the_owner_alone(folder: Path) -> 
     assert again.token.read_text() == token
     again.close()
     modes = {path.name: path.stat().st_mode & 0o777 for path in (folder, *folder.rglob("*"))}
-    assert modes == dict.fromkeys([".metricscluster", "keys"], 0o700) | dict.fromkeys(
+    assert modes == dict.fromkeys([".metricscluster", "keys", "store"], 0o700) | dict.fromkeys(
         ["agent-token", "cluster", "lock", "private.key", "public.key", "store.json", "store.log", "token"], 0o600
     )
+
+
+@pytest.mark.parametrize("name", [".", "keys", "store"])
+@pytest.mark.parametrize("mode", [0o777, 0o755, 0o1777, 0o710, 0o2770])
+def test_a_folder_that_is_open_to_others_is_closed(folder: Path, name: str, mode: int) -> None:
+    (folder / name).mkdir(parents=True)
+    (folder / name).chmod(mode)
+    open_state(folder).close()
+    assert (folder / name).stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("name", [".", "keys", "store"])
+def test_a_folder_of_somebody_else_that_is_open_to_others_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (folder / name).mkdir(parents=True)
+    (folder / name).chmod(0o777)
+    if name != ".":
+        folder.chmod(0o700)
+    monkeypatch.setattr(os, "geteuid", lambda: folder.stat().st_uid + 1)
+    with pytest.raises(StateUnusable) as raised:
+        open_state(folder)
+    assert str(raised.value) == (
+        f"cannot use {folder / name}: it is open to others (mode 0777) and belongs to somebody else; "
+        "another folder: --directory"
+    )
+    assert not (folder / "keys" / "private.key").exists()
 
 
 def test_a_lost_token_is_made_again_of_the_same_keys(folder: Path) -> None:

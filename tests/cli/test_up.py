@@ -148,10 +148,11 @@ def test_a_cluster_on_this_machine(start: Callable[[], Running], ports: Ports, r
     assert "cpu_user{" in wait_for(lambda: ask(ports.store_ops, "/metrics"))
     assert "uptime{" in ask(ports.agent_metrics, "/metrics")
 
-    store = pid_of("metricstore", resource.parent)
+    store, killed = pid_of("metricstore", resource.parent), time.time()
     os.kill(store, signal.SIGKILL)
     up.until("store  was ended by SIGKILL; starting it again in 0.5 s")
-    up.until("agent  caught up: ")
+    up.until("store  ready")
+    wait_for(lambda: max(stamps(ports, token)) > killed)
     after = stamps(ports, token)
     assert before <= after
     assert up.end(signal.SIGINT) == 0
@@ -177,6 +178,15 @@ def test_a_file_that_is_wrong_or_absent(tmp_path: Path) -> None:
         "",
         "f.yaml:6: cannot read YAML: expected <block end>, but found '<block mapping start>'\n",
     )
+    (tmp_path / "f.yaml").write_text(RESOURCE.replace("MetricsCluster", '"\\e[31m\\n\\u2028\\u202e"'))
+    assert run("up", "f.yaml", cwd=tmp_path) == (
+        2,
+        "",
+        "f.yaml:1: kind: expected a document of kind MetricsCluster, found \\x1b[31m\\n\\u2028\\u202e\n",
+    )
+    (tmp_path / "f.yaml").write_text(RESOURCE.replace("1s", "!!int 0b_"))
+    assert run("up", "f.yaml", cwd=tmp_path) == (2, "", "f.yaml:5: cannot read YAML: '0b_' is no int; text is in quotes\n")
+    assert run("up", "/dev/zero", cwd=tmp_path) == (2, "", "/dev/zero:1: cannot read YAML: it is larger than 1 MiB\n")
     assert run("up", "none.yaml", cwd=tmp_path) == (2, "", "none.yaml: cannot read it: No such file or directory\n")
     assert not (tmp_path / ".metricscluster").exists()
 
