@@ -1,5 +1,6 @@
 """The addresses on which a local cluster listens: those of design.md, on this machine only."""
 
+import argparse
 import os
 import socket
 from dataclasses import dataclass
@@ -41,6 +42,10 @@ class Ports:
         """The agent's metrics."""
         return names.AGENT_METRICS_PORT + self.offset
 
+    @property
+    def _next_offset(self) -> int:
+        return (self.offset + 100) % LARGEST_OFFSET
+
     def check(self) -> None:
         """PortInUse for the first of them that is not free."""
         wanted = (
@@ -56,8 +61,15 @@ class Ports:
                 cause = os.strerror(error.errno or 0)
                 raise PortInUse(
                     f"cannot listen on {HOST}:{port} for the {what}: {cause}; "
-                    f"ss -ltnp 'sport = :{port}' shows who does, --port-offset 100 uses other ports"
+                    f"ss -ltnp 'sport = :{port}' shows who does, --port-offset {self._next_offset} uses other ports"
                 ) from error
+
+
+def offset(text: str) -> int:
+    """The argument of --port-offset; argparse shows the error."""
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and int(text) <= LARGEST_OFFSET):
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to {LARGEST_OFFSET}, got {text[:40]!r}")
+    return int(text)
 
 
 def address(port: int) -> str:

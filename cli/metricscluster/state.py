@@ -84,10 +84,11 @@ class State:
     def _fill(self, cluster: str) -> None:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            known = (self.directory / "cluster").exists()
             self._belongs_to(cluster)
             for name in ("keys", "store"):
                 _make_private(self.directory / name)
-            self._make_keys()
+            self.renewed_keys = self._make_keys() and known
         except BlockingIOError as error:
             raise StateUnusable(f"cannot use {self.directory}: another metricscluster up runs with it") from error
         except OSError as error:
@@ -102,10 +103,14 @@ class State:
             )
         _write(path, cluster + "\n")
 
-    def _make_keys(self) -> None:
-        """A pair and tokens where there is none that fits; what is there stays, so that tokens go on being valid."""
+    def _make_keys(self) -> bool:
+        """A pair and tokens where there is none that fits; what is there stays, so that tokens go on being valid.
+
+        Whether the pair is new.
+        """
         private = self.directory / "keys" / "private.key"
-        if not (private.exists() and self.public_key.exists()):
+        new = not (private.exists() and self.public_key.exists())
+        if new:
             pair = tokens.new_pair()
             _write(private, pair[0] + "\n")
             _write(self.public_key, pair[1] + "\n")
@@ -117,6 +122,7 @@ class State:
                     _write(path, tokens.sign(secret, subject, [role], issued=int(self._now())) + "\n")
         except (SettingsError, ValueError) as error:
             raise StateUnusable(f"cannot use {private.parent}: no Ed25519 pair in it; remove it to have a new one") from error
+        return new
 
     def _is_valid(self, path: Path, key: Ed25519PublicKey) -> bool:
         try:

@@ -16,7 +16,7 @@ from pathlib import Path
 from metricscluster import document, guide
 from metricscluster.child import Child
 from metricscluster.lines import printable, shown
-from metricscluster.ports import HOST, LARGEST_OFFSET, Ports, address
+from metricscluster.ports import HOST, Ports, address, offset
 from metricscluster.state import State
 from metricsoperator.manifests.config import AgentPlaces, StorePlaces, agent_config, store_config
 from metricsoperator.spec import MetricsCluster
@@ -40,9 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--port-offset",
-        type=int,
+        type=offset,
         default=0,
-        choices=range(LARGEST_OFFSET + 1),
         metavar="N",
         help="listen on 8082, 8083, 61001 and 61091 plus N (default: %(default)s)",
     )
@@ -98,7 +97,9 @@ class Up:
             asyncio.get_running_loop().add_signal_handler(number, self._signalled)
         if self._cluster.spec.auth.public_keys:
             say("up", "spec.auth.publicKeys are Secrets of Kubernetes: not used here")
-        lives = [asyncio.create_task(child.run()) for child in (self._store, self._agent)]
+        if self._state.renewed_keys:
+            say("up", "keys were missing: new ones are made, tokens handed out before count no longer")
+        lives = [asyncio.create_task(self._store.run()), asyncio.create_task(self._start_agent())]
         guiding = asyncio.create_task(self._guide())
         stopping = asyncio.create_task(self._stop.wait())
         try:
@@ -124,10 +125,18 @@ class Up:
             self._agent.kill()
             self._store.kill()
 
-    async def _guide(self) -> None:
-        """Print the guide as soon as the store is ready."""
+    async def _until_ready(self) -> None:
         while not await _is_ready(self._ports.store_ops):  # noqa: ASYNC110 another process has no events
             await asyncio.sleep(POLL)
+
+    async def _start_agent(self) -> None:
+        """Once the store is there: an agent without one would say that it is away."""
+        await self._until_ready()
+        await self._agent.run()
+
+    async def _guide(self) -> None:
+        """Print the guide as soon as the store is ready."""
+        await self._until_ready()
         print(
             guide.text(
                 cluster=self._cluster.cluster,

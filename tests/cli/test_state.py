@@ -1,12 +1,13 @@
 """The folder of a local cluster, and its ports."""
 
+import argparse
 import os
 import socket
 from pathlib import Path
 
 import pytest
 
-from metricscluster.ports import HOST, PortInUse, Ports
+from metricscluster.ports import HOST, LARGEST_OFFSET, PortInUse, Ports, offset
 from metricscluster.state import LOG_SIZE, State, StateUnusable
 from metricwire import tokens
 
@@ -129,5 +130,21 @@ def test_a_port_in_use_is_named_with_what_to_do() -> None:
             ports.check()
     assert str(raised.value) == (
         f"cannot listen on 127.0.0.1:{port} for the store: Address already in use; "
-        f"ss -ltnp 'sport = :{port}' shows who does, --port-offset 100 uses other ports"
+        f"ss -ltnp 'sport = :{port}' shows who does, --port-offset {(ports.offset + 100) % LARGEST_OFFSET} uses other ports"
     )
+
+
+@pytest.mark.parametrize("text", ["-1", "4445", "x", "", "1e3", "9" * 5000])
+def test_an_offset_that_is_none_is_refused_in_one_line(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="expected a number from 0 to 4444, got"):
+        offset(text)
+
+
+def test_keys_that_are_made_again_are_said(folder: Path) -> None:
+    state = open_state(folder)
+    assert not state.renewed_keys
+    (folder / "keys" / "private.key").unlink()
+    state.close()
+    state = open_state(folder)
+    assert state.renewed_keys
+    state.close()
