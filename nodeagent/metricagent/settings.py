@@ -129,6 +129,11 @@ def place(found: AgentSettings, environment: Mapping[str, str] = os.environ) -> 
 
 
 def _check_store_url(url: str) -> None:
-    parts = urlsplit(url)
+    expected = f"store.url: expected http://host:port or https://host:port, found {url!r}"
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # read for its check
+    except ValueError as error:
+        raise SettingsError(expected) from error
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
-        raise SettingsError(f"store.url: expected http://host:port or https://host:port, found {url!r}")
+        raise SettingsError(expected)

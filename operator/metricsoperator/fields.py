@@ -19,8 +19,8 @@ class Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename
     """Base of every object within the resource: immutable, camelCase in YAML, unknown fields refused."""
 
 
-def _between(kind: str, low: str, high: str) -> dict[str, Any]:
-    return {"between": (kind, low, high), "expected": f"a {kind} from {low} to {high}"}
+def _between(kind: str, low: str, high: str, example: str) -> dict[str, Any]:
+    return {"between": (kind, low, high), "expected": f"a {kind} from {low} to {high} such as {example}"}
 
 
 def described(text: str, **extra: Any) -> Meta:
@@ -36,11 +36,11 @@ def rule(expression: str, message: str, **more: str) -> dict[str, str]:
 _SIZE = Meta(pattern=r"^[1-9][0-9]{0,14}(Ki|Mi|Gi|Ti|k|M|G|T)?$", max_length=18)
 _INTERVAL = Meta(pattern=r"^[1-9][0-9]{0,3}(s|m|h)$", max_length=5)
 
-VolumeSize = Annotated[str, _SIZE, Meta(extra=_between("size", "100Mi", "64Ti"))]
-MemorySize = Annotated[str, _SIZE, Meta(extra=_between("size", "128Mi", "4Ti"))]
-SpoolSize = Annotated[str, _SIZE, Meta(extra=_between("size", "1Mi", "64Gi"))]
-BodySize = Annotated[str, _SIZE, Meta(extra=_between("size", "64Ki", "1Gi"))]
-Interval = Annotated[str, _INTERVAL, Meta(extra=_between("duration", "1s", "24h"))]
+VolumeSize = Annotated[str, _SIZE, Meta(extra=_between("size", "100Mi", "64Ti", "10Gi"))]
+MemorySize = Annotated[str, _SIZE, Meta(extra=_between("size", "128Mi", "4Ti", "2Gi"))]
+SpoolSize = Annotated[str, _SIZE, Meta(extra=_between("size", "1Mi", "64Gi", "64Mi"))]
+BodySize = Annotated[str, _SIZE, Meta(extra=_between("size", "64Ki", "1Gi", "16Mi"))]
+Interval = Annotated[str, _INTERVAL, Meta(extra=_between("duration", "1s", "24h", "10s"))]
 Retention = Annotated[
     str,
     Meta(pattern=r"^[1-9][0-9]{0,3}(m|h|d)$", max_length=5, extra={"expected": "a duration such as 90m, 48h or 30d"}),

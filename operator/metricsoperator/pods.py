@@ -18,12 +18,18 @@ class Image(Part, frozen=True):
 
     registry: Annotated[
         str,
-        Meta(pattern=r"^([a-zA-Z0-9][-a-zA-Z0-9._:/]{0,198})?$", max_length=199, extra={"expected": "a registry and path"}),
+        Meta(
+            pattern=r"^([a-zA-Z0-9][-a-zA-Z0-9._:/]{0,198})?$",
+            max_length=199,
+            extra={"expected": "a registry and path such as ghcr.io/metricscluster"},
+        ),
         described("Registry and path before the image's name; empty: those of the operator's own image."),
     ] = ""
     tag: Annotated[
         str,
-        Meta(pattern=r"^([A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?$", max_length=128, extra={"expected": "an image tag"}),
+        Meta(
+            pattern=r"^([A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?$", max_length=128, extra={"expected": "an image tag such as 1.2.3"}
+        ),
         described("Tag of the images; empty: the operator's own version."),
     ] = ""
     pull_policy: Annotated[
@@ -63,7 +69,7 @@ class Pod(Part, frozen=True):
     tolerations: Annotated[tuple[Toleration, ...], Meta(max_length=32), described("Taints that the pods put up with.")] = ()
     priority_class_name: Annotated[
         str,
-        Meta(pattern=r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)?$", max_length=253),
+        Meta(pattern=r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)?$", max_length=253, extra={"expected": "a PriorityClass"}),
         described("PriorityClass of the pods; empty: the cluster's default."),
     ] = ""
     labels: Annotated[Labels, described("Further labels; ours cannot be replaced.")] = field(default_factory=dict)

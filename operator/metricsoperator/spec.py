@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
-from metricsoperator.checking import convert
+from metricsoperator.checking import convert, shown
 from metricsoperator.fields import (
     Annotations,
     BodySize,
@@ -26,7 +26,9 @@ from metricsoperator.fields import (
 )
 from metricsoperator.names import API_VERSION, KIND, NAME_EXPECTED, NAME_PATTERN
 from metricsoperator.pods import AgentPod, Image, Pod
+from metricwire.catalog import BY_NAME
 from metricwire.errors import BadInput
+from metricwire.units import duration
 
 
 class MetricRule(Part, frozen=True):
@@ -34,11 +36,16 @@ class MetricRule(Part, frozen=True):
 
     name: Annotated[
         str,
-        Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_.:-]{0,127}$", max_length=128, extra={"expected": "a metric's name"}),
+        Meta(
+            pattern=r"^[A-Za-z_][A-Za-z0-9_.:-]{0,127}$",
+            max_length=128,
+            extra={"expected": "a metric's name such as flops_any"},
+        ),
         described("Name of the metric, as in line protocol."),
     ]
     frequency: Annotated[
-        Interval | None, described("Time between two samples; for the catalogue's metrics: the agents' interval.")
+        Interval | None,
+        described("Time between two samples; of a metric of the built-in catalogue: nodeAgent.interval, or left out."),
     ] = None
     aggregation: Annotated[
         Literal["sum", "avg", "none"] | None,
@@ -140,7 +147,11 @@ class NodeAgent(Part, frozen=True):
     spool: Annotated[Spool, described("What outlasts an outage of the store.")] = Spool()
     max_unavailable: Annotated[
         str,
-        Meta(pattern=r"^([1-9][0-9]{0,3}|([1-9][0-9]?|100)%)$", max_length=4, extra={"expected": "a number or a percentage"}),
+        Meta(
+            pattern=r"^([1-9][0-9]{0,3}|([1-9][0-9]?|100)%)$",
+            max_length=4,
+            extra={"expected": "a number or a percentage such as 3 or 10%"},
+        ),
         described("How many nodes may be without an agent while agents are updated: a number or a percentage."),
     ] = "10%"
     pod: Annotated[AgentPod, described("Resources, placement, labels of its pods.")] = AgentPod()
@@ -152,7 +163,11 @@ class PublicKey(Part, frozen=True):
     secret_name: Annotated[ObjectName, described("Secret in the same namespace.")]
     key: Annotated[
         str,
-        Meta(pattern=r"^[-A-Za-z0-9_][-A-Za-z0-9_.]{0,252}$", max_length=253, extra={"expected": "a key of a Secret"}),
+        Meta(
+            pattern=r"^[-A-Za-z0-9_][-A-Za-z0-9_.]{0,252}$",
+            max_length=253,
+            extra={"expected": "a key of a Secret such as jwt-public-key"},
+        ),
         described("Entry of that Secret."),
     ] = "jwt-public-key"
 
@@ -178,7 +193,9 @@ class Spec(Part, frozen=True):
     cluster_name: Annotated[
         str,
         Meta(
-            pattern=r"^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$", max_length=63, extra={"expected": "a cluster's name"}
+            pattern=r"^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$",
+            max_length=63,
+            extra={"expected": "a cluster's name such as fritz"},
         ),
         described("The cluster tag of all samples; empty: metadata.name. Immutable."),
     ] = ""
@@ -213,18 +230,15 @@ def parse(document: Mapping[str, Any]) -> MetricsCluster:
     """The resource in `document`, defaults filled in. BadInput: `<path of the field>: <what is wrong, what is allowed>`."""
     for key, wanted in (("apiVersion", API_VERSION), ("kind", KIND)):
         if document.get(key) != wanted:
-            raise BadInput(f"{key}: expected {wanted}, got {document.get(key)!r}")
+            raise BadInput(f"{key}: expected {wanted}, got {shown(document.get(key))}")
     metadata = document.get("metadata")
     if not isinstance(metadata, Mapping):
         raise BadInput("metadata: expected an object with a name")
     name = metadata.get("name")
     if not isinstance(name, str) or not re.fullmatch(NAME_PATTERN, name):
-        raise BadInput(f"metadata.name: expected {NAME_EXPECTED}, got {name!r}")
+        raise BadInput(f"metadata.name: expected {NAME_EXPECTED}, got {shown(name)}")
     spec = convert(document.get("spec") or {}, Spec, "spec")
-    names = [metric.name for metric in spec.metrics]
-    for number, metric in enumerate(names):
-        if metric in names[:number]:
-            raise BadInput(f"spec.metrics[{number}].name: expected each metric once, got {metric!r} again")
+    _check_metrics(spec)
     return MetricsCluster(
         name=name,
         namespace=str(metadata.get("namespace") or "default"),
@@ -232,3 +246,17 @@ def parse(document: Mapping[str, Any]) -> MetricsCluster:
         generation=int(metadata.get("generation", 0)),
         spec=spec,
     )
+
+
+def _check_metrics(spec: Spec) -> None:
+    """Each metric is there once; one that our agents send is kept as often as they send it, else samples are lost or null."""
+    names = [metric.name for metric in spec.metrics]
+    interval = spec.node_agent.interval
+    for number, metric in enumerate(spec.metrics):
+        if metric.name in names[:number]:
+            raise BadInput(f"spec.metrics[{number}].name: expected each metric once, got {metric.name!r} again")
+        if metric.name in BY_NAME and metric.frequency and duration(metric.frequency) != duration(interval):
+            raise BadInput(
+                f"spec.metrics[{number}].frequency: expected {interval}, the agents' interval, or nothing"
+                f" for a metric of the built-in catalogue, got {metric.frequency!r}"
+            )

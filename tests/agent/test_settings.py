@@ -38,6 +38,13 @@ def test_defaults() -> None:
             {"store": {"url": "http://s/api", "token-file": "t"}},
             "store.url: expected http://host:port or https://host:port, found 'http://s/api'",
         ),
+        *(
+            (
+                {"store": {"url": url, "token-file": "t"}},
+                f"store.url: expected http://host:port or https://host:port, found {url!r}",
+            )
+            for url in ("http://[", "http://s:99999", "http://s:x")
+        ),
         ({"interval": 0.5}, "Expected `float` >= 1.0 - at `$.interval`"),
         ({"interval": "10s"}, "Expected `float`, got `str` - at `$.interval`"),
         ({"cluster": ""}, "Expected `str` of length >= 1 - at `$.cluster`"),

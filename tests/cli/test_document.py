@@ -39,7 +39,10 @@ def test_the_one_metricscluster_is_read(text: str) -> None:
     [
         (HEAD + "spec:\n  store:\n    storage:\n      size: 10Zi\n", "8: spec.store.storage.size: "),
         (HEAD + "spec:\n  store: {storage: {size: 1Ki}}\n", "6: spec.store.storage.size: expected a size from "),
-        (HEAD + "spec:\n  nodeAgent:\n    interval: 10\n", "7: spec.nodeAgent.interval: expected a duration from 1s to 24h"),
+        (
+            HEAD + "spec:\n  nodeAgent:\n    interval: 10\n",
+            "7: spec.nodeAgent.interval: expected a duration from 1s to 24h such as 10s, got 10",
+        ),
         (HEAD + "spec:\n  nodeAgent:\n    interval: 1ms\n", "7: spec.nodeAgent.interval: "),
         (
             HEAD + "spec:\n  nodeAgent:\n    collectors:\n      gpu: true\n",
@@ -47,12 +50,24 @@ def test_the_one_metricscluster_is_read(text: str) -> None:
         ),
         (
             HEAD + "spec:\n  metrics:\n    - {name: a}\n    - {name: 'b c'}\n",
-            "8: spec.metrics[1].name: expected a metric's name",
+            "8: spec.metrics[1].name: expected a metric's name such as flops_any, got 'b c'",
         ),
         (HEAD + "spec:\n  metrics:\n    - {name: a}\n    -\n      frequency: 1s\n", "9: spec.metrics[1].name: missing"),
         (
             HEAD + "spec:\n  metrics:\n    - {name: a}\n    - {name: a}\n",
             "8: spec.metrics[1].name: expected each metric once, got 'a' again",
+        ),
+        (
+            HEAD + "spec:\n  nodeAgent:\n    interval: 0x" + "f" * 5000 + "\n",
+            "7: spec.nodeAgent.interval: expected a duration from 1s to 24h such as 10s, got a number of thousands of digits",
+        ),
+        (
+            HEAD.replace("fritz", "0x" + "f" * 5000),
+            "4: metadata.name: expected lower case letters",
+        ),
+        (
+            HEAD + "spec:\n  metrics:\n    - name: load_one\n      frequency: 2s\n",
+            "8: spec.metrics[0].frequency: expected 10s, the agents' interval, or nothing for a metric",
         ),
         (HEAD + "spec: [1]\n", "5: spec: expected object, got array"),
         (HEAD + "specs: {}\nspec:\n  sotre: {}\n", "7: spec.sotre: unknown field; known are clusterName, "),
