@@ -5,14 +5,13 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
 from metricstore.api.auth import Caller, Permission
 from metricstore.api.bodies import read_body
 from metricstore.api.problems import problem
-from metricstore.api.routes import Route
+from metricstore.api.routes import Route, answer
 from metricstore.engine import Engine
 from metricstore.ingest import Ingest, Receipt
 from metricstore.query.execute import Execution
@@ -49,7 +48,7 @@ class ClusterCockpit:
         asked = read(await read_body(request, self._limits.body_bytes), QueryRequest)
         execution = Execution(self._engine, asked, self._limits)
         results = await in_turns(execution.rows(), self._limits.query_seconds)
-        return _json({"queries": execution.echo, "results": results} if execution.echo else {"results": results})
+        return answer({"queries": execution.echo, "results": results} if execution.echo else {"results": results})
 
     async def healthcheck(self, request: Request, _: Caller) -> Response:
         """Which metrics of which nodes are missing or late; one node also by `?cluster=&node=`."""
@@ -59,7 +58,7 @@ class ClusterCockpit:
         nodes = [node] if node else asked.nodes
         wanted = HealthRequest(cluster, nodes, asked.metric_names)
         found = health(self._engine, wanted, int(self._clock()), checks_max=self._limits.queries)
-        return _json(dict(await in_turns(found, self._limits.query_seconds)))
+        return answer(dict(await in_turns(found, self._limits.query_seconds)))
 
 
 async def in_turns(items: Iterator[Item], seconds_max: float) -> list[Item]:
@@ -75,10 +74,6 @@ async def in_turns(items: Iterator[Item], seconds_max: float) -> list[Item]:
             await asyncio.sleep(0)
             turn = time.monotonic()
     return found
-
-
-def _json(content: object) -> Response:
-    return Response(orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json")
 
 
 def _refusal(receipt: Receipt) -> Response:

@@ -2,15 +2,13 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
 from metricstore.api.auth import Caller, Permission
 from metricstore.api.problems import problem
-from metricstore.api.routes import Route
+from metricstore.api.routes import Route, answer
 from metricstore.engine import Engine
 from metricwire import dcos
 from metricwire.errors import NotFound
@@ -36,31 +34,26 @@ class Dcos:
 
     async def node(self, request: Request, _: Caller) -> Response:
         """All host datapoints of a node; 204 when none is fresh."""
-        asked = self._asked(request)
+        places = self._asked(request)
         if not dcos.accepts_json(request.headers.get("accept")):
             return problem(406, "cannot answer in another form: application/json is the one there is")
-        if not asked:
-            return Response(status_code=204)
-        return _json(dcos.message(self._points(asked), node=asked.host, cluster=asked.cluster))
+        for place in places:
+            points = dcos.host_datapoints(self._engine.fresh(dcos.FRESH, place.cluster, place.host))
+            if points:
+                return answer(dcos.message(points, node=place.host, cluster=place.cluster))
+        return Response(status_code=204)
 
     async def ping(self, request: Request, _: Caller) -> Response:
         """Is somebody there?"""
         self._asked(request)
-        return _json(dcos.ping(self._clock()))
+        return answer(dcos.ping(self._clock()))
 
-    def _asked(self, request: Request) -> Place | None:
-        """The node that is asked for, or the first of which something is fresh; None: none is. NotFound: none of that name."""
+    def _asked(self, request: Request) -> list[Place]:
+        """The nodes, of which the first with something fresh answers. NotFound when there is none of the name asked for."""
         cluster = request.query_params.get("cluster", self._cluster)
         clusters = [cluster] if cluster else self._engine.clusters()
         node = request.path_params.get("agent_id") or request.query_params.get("node") or self._node
         hosts = [Place(name, host) for name in clusters for host in self._engine.hosts(name) if not node or host == node]
         if node and not hosts:
             raise NotFound(f"cannot find node {node!r}: no samples of it have come in")
-        return next((place for place in hosts if self._points(place)), None)
-
-    def _points(self, place: Place) -> list[dict[str, Any]]:
-        return dcos.host_datapoints(self._engine.fresh(dcos.FRESH, place.cluster, place.host))
-
-
-def _json(content: object) -> Response:
-    return Response(orjson.dumps(content), media_type="application/json")
+        return hosts

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple
 
+import orjson
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -39,6 +40,11 @@ def application(gate: Gate, routes: Iterable[Route]) -> FastAPI:
             made.methods = methods  # Starlette adds HEAD to every GET
             app.router.routes.append(made)
     return app
+
+
+def answer(content: object) -> Response:
+    """JSON; a missing value (NaN) is null."""
+    return Response(orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json")
 
 
 def _guarded(gate: Gate, route: Route) -> Callable[[Request], Awaitable[Response]]:
