@@ -8,7 +8,7 @@ REGISTRY ?= localhost
 TAG ?= e2e
 FILE ?= examples/metricscluster.yaml
 
-.PHONY: help run test check format bench e2e images clean lock generate
+.PHONY: help run test chaos check format bench e2e images clean lock generate
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -20,6 +20,9 @@ run: $(VENV)/run ## run a store and an agent here, from $(FILE); Ctrl-C ends bot
 test: $(VENV)/dev ## run the tests
 	@$(BIN)/pytest -n auto --ignore=tests/e2e
 
+chaos: $(VENV)/dev ## try the promises at full size (docs/testing.md); CHAOS="-k t13 --seed 7" to choose or replay
+	@$(BIN)/pytest tests/chaos --size full $(CHAOS)
+
 check: $(VENV)/dev ## format, lint, types, import contracts, tests
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/ruff check --quiet .
@@ -30,8 +33,8 @@ check: $(VENV)/dev ## format, lint, types, import contracts, tests
 format: $(VENV)/dev ## format the code
 	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --quiet --fix .
 
-bench: $(VENV)/dev ## measure, and write the figures to bench/results
-	@$(BIN)/python -m bench
+bench: $(VENV)/dev ## measure, beside others too, and write the figures to bench/results; BENCH="--full" for more
+	@BASE_IMAGE=$(BASE_IMAGE) REGISTRY=$(REGISTRY) TAG=$(TAG) $(BIN)/python -m bench $(BENCH)
 
 e2e: $(VENV)/dev ## run the end-to-end tests on the cluster of KUBECONFIG
 	@$(BIN)/pytest tests/e2e
@@ -52,13 +55,15 @@ lock: $(VENV)/dev ## pin the newest allowed dependencies, with hashes, into requ
 	done
 
 clean: ## remove what the other commands made here; data of `make run` too
-	rm -rf $(VENV) .metricscluster .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info
+	rm -rf $(VENV) .metricscluster .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info store/metricstore/numeric/*.so
 
-# An environment is made once and again whenever its lock file changes.
-$(VENV)/run: requirements/run.txt pyproject.toml
+# An environment is made once and again whenever its lock file, or what is compiled into it, changes.
+COMPILED := setup.py $(wildcard store/metricstore/numeric/*.pyx store/metricstore/numeric/*.pxi)
+
+$(VENV)/run: requirements/run.txt pyproject.toml $(COMPILED)
 	@$(call environment,run)
 
-$(VENV)/dev: requirements/dev.txt pyproject.toml
+$(VENV)/dev: requirements/dev.txt pyproject.toml $(COMPILED)
 	@$(call environment,dev)
 	@touch $(VENV)/run
 

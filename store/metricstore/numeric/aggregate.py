@@ -1,6 +1,6 @@
-"""Putting series together, and what there is to say of one."""
+"""What there is to say of series of values."""
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,22 +9,18 @@ Values = NDArray[np.float64]
 
 
 class Statistics(NamedTuple):
-    """Of the values that are not missing; all NaN where there are none."""
+    """Of the values of each row that are not missing; NaN for a row without any."""
 
-    avg: float
-    min: float
-    max: float
-
-
-def combine(rows: Values, rule: Literal["sum", "avg"]) -> Values:
-    """(series, slots) to (slots): a slot that one series lacks is missing in the result."""
-    total: Values = rows.sum(axis=0)
-    return total / len(rows) if rule == "avg" else total
+    avg: Values
+    min: Values
+    max: Values
 
 
-def statistics(values: Values) -> Statistics:
-    """Average, smallest and largest value."""
-    present = values[~np.isnan(values)]
-    if not len(present):
-        return Statistics(np.nan, np.nan, np.nan)
-    return Statistics(float(present.mean()), float(present.min()), float(present.max()))
+def statistics(rows: Values) -> Statistics:
+    """Average, smallest and largest value of each row of (series, slots)."""
+    count = (~np.isnan(rows)).sum(axis=1)
+    missing = np.where(count, 0.0, np.nan)
+    avg = np.nansum(rows, axis=1) / np.maximum(count, 1)
+    smallest = np.fmin.reduce(rows, axis=1, initial=np.inf)
+    largest = np.fmax.reduce(rows, axis=1, initial=-np.inf)
+    return Statistics(avg + missing, np.where(count, smallest, np.nan), np.where(count, largest, np.nan))
