@@ -91,7 +91,7 @@ def test_names_that_programs_use_for_themselves_are_left_out(metric: str, kept_f
     [("team", "team"), ("a.b", "a_b"), ("2", "_2"), ("__name__", "tag__name__"), ("", "_"), ("a:b", "a_b")],
 )
 def test_label_names(tag: str, label: str) -> None:
-    assert label_text(SeriesKey(HOST, "m", ((tag, "v"),)), {}) == f'{{cluster="c",hostname="h",{label}="v"}}'
+    assert label_text(SeriesKey(HOST, "m", ((tag, "v"),)), {}).decode() == f'{{cluster="c",hostname="h",{label}="v"}}'
 
 
 @given(SAMPLES)

@@ -94,10 +94,20 @@ def test_roles_that_are_no_list_of_names_are_none() -> None:
     assert verify(signed({"roles": ["ROLE_API", 3, None]}), [KEY], NOW).roles == {"api"}
 
 
+# y of a point of order 8 (RFC 8032, 5.1)
+ORDER_8 = "05fc536d880238b13933c6d305acdfd5f098eff289f4c345b027b2c28f95e826"
+
+
 @pytest.mark.parametrize("text", ["", "abc", "AAAA", PUBLIC[:-4], f"{PUBLIC}AAAA"], ids=itertools.count())
 def test_a_key_that_is_none_is_named(text: str) -> None:
     with pytest.raises(SettingsError, match="cannot use public key"):
         public_key(text)
+
+
+@pytest.mark.parametrize("y", [0, 1, 2**255 - 20, 2**255 - 19, 2**255 + 1, int(ORDER_8, 16)], ids=hex)
+def test_a_key_that_anybody_can_sign_for_is_refused(y: int) -> None:
+    with pytest.raises(SettingsError, match="a placeholder that anybody can sign for"):
+        public_key(base64.b64encode(y.to_bytes(32, "little")).decode())
 
 
 CLUSTER_KEY = rsa.generate_private_key(65537, 2048)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from metricwire import accept
 from metricwire.catalog import BY_NAME
 from metricwire.samples import Sample
 
@@ -56,19 +57,6 @@ def ping(now: float) -> dict[str, Any]:
     return {"ok": True, "timestamp": rfc3339(now)}
 
 
-def accepts_json(accept: str | None) -> bool:
-    """Whether an Accept header allows `application/json` (RFC 9110 section 12.5.1); no header allows everything."""
-    if accept is None or not accept.strip():
-        return True
-    quality: dict[str, float] = {}
-    for part in accept.lower().split(","):
-        kind, *parameters = (text.strip() for text in part.split(";"))
-        weights = [p[2:] for p in parameters if p.startswith("q=")]
-        try:
-            quality[kind] = float(weights[0]) if weights else 1.0
-        except ValueError:
-            quality[kind] = 0.0
-    for kind in ("application/json", "application/*", "*/*"):
-        if kind in quality:
-            return quality[kind] > 0
-    return False
+def accepts_json(header: str | None) -> bool:
+    """Whether an Accept header allows `application/json`; no header allows everything."""
+    return accept.media(header, "application/json").quality > 0

@@ -1,4 +1,4 @@
-r"""Samples as Prometheus text, format 0.0.4 (https://prometheus.io/docs/instrumenting/exposition_formats/).
+r"""Samples as Prometheus text 0.0.4 or OpenMetrics 1.0 (https://prometheus.io/docs/instrumenting/exposition_formats/).
 
 One rendering for both servers: the agent shows its node, the store every node, with the same names and labels.
 
@@ -9,17 +9,31 @@ Rules
 - A family (one HELP, one TYPE) is contiguous, families are sorted by name. Of two samples of one series the last counts.
 - Names that programs use for themselves (RESERVED) are left out: beside a server's own metrics they would pass for these.
 - No timestamps: what is shown is fresh, and a scraper must see a series end.
+- A series has the same name in both formats. OpenMetrics wants the names of counters to end in _total and those of metrics
+  with a UNIT in that unit: there, counters of other names are of type unknown, and other units are told in HELP alone.
 
 Invariant: no name, label or value, whatever is in it, starts a line, a label or a second series of its own.
 """
 
+import enum
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 
+from metricwire import accept
 from metricwire.catalog import BY_NAME
 from metricwire.samples import Place, Sample, SeriesKey
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+class Format(enum.Enum):
+    """The formats, by the content type they are sent as."""
+
+    TEXT = "text/plain; version=0.0.4; charset=utf-8"
+    OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+
+CONTENT_TYPE = Format.TEXT.value
+END = b"# EOF\n"  # of an exposition in OpenMetrics
 
 # What programs say of themselves begins with one of these.
 RESERVED = ("metricstore_", "metricagent_", "metricsoperator_", "process_", "python_")
@@ -37,12 +51,11 @@ def no_labels(_: Place) -> Mapping[str, str]:
     return {}
 
 
-def render(samples: Iterable[Sample], labels: PlaceLabels = no_labels) -> bytes:
-    """The samples as an exposition, UTF-8; `labels` gives what else is known of a place."""
-    families: dict[str, dict[str, float]] = {}
-    metrics: dict[str, str] = {}  # of each family, the metric that names it
+def render(samples: Iterable[Sample], labels: PlaceLabels = no_labels, form: Format = Format.TEXT) -> bytes:
+    """The samples as an exposition, UTF-8; `labels` gives what else is known of a place. OpenMetrics still lacks its END."""
+    families: dict[str, dict[bytes, float]] = {}
     names: dict[str, str] = {}
-    labelled: dict[tuple[Place, tuple[tuple[str, str], ...]], str] = {}
+    labelled: dict[tuple[Place, tuple[tuple[str, str], ...]], bytes] = {}
     for series, _, value in samples:
         name = names.get(series.metric)
         if name is None:
@@ -53,12 +66,24 @@ def render(samples: Iterable[Sample], labels: PlaceLabels = no_labels) -> bytes:
         text = labelled.get(where)
         if text is None:
             text = labelled[where] = label_text(series, labels(series.place))
-        metrics.setdefault(name, series.metric)
         families.setdefault(name, {})[text] = value
-    return "".join(
-        _header(name, metrics[name]) + "".join([f"{name}{text} {value!r}\n" for text, value in series.items()])
+    return b"".join(
+        header(name, form) + b"".join([b"%b%b %b\n" % (name.encode(), text, number(value)) for text, value in series.items()])
         for name, series in sorted(families.items())
-    ).encode("utf-8", "replace")
+    )
+
+
+def number(value: float) -> bytes:
+    """The shortest text that is read as the same number."""
+    if math.isfinite(value):
+        return repr(value).encode()
+    return b"NaN" if math.isnan(value) else b"+Inf" if value > 0 else b"-Inf"
+
+
+def negotiate(header: str | None) -> Format:
+    """The format that an Accept header likes better; text where it likes both the same, or none."""
+    text = accept.media(header, "text/plain", "0.0.4")
+    return Format.OPENMETRICS if accept.media(header, "application/openmetrics-text", "1.0.0") > text else Format.TEXT
 
 
 def reserved(metric: str) -> bool:
@@ -69,16 +94,17 @@ def reserved(metric: str) -> bool:
 def family(metric: str) -> str:
     """The metric's name as Prometheus allows it."""
     name = _NOT_IN_METRIC.sub("_", metric)
-    return "_" + name if name[:1].isdigit() else name
+    return "_" + name if not name or name[0].isdigit() else name
 
 
-def label_text(series: SeriesKey, labels: Mapping[str, str]) -> str:
+def label_text(series: SeriesKey, labels: Mapping[str, str]) -> bytes:
     """`{name="value",...}` of the series; it does not change as long as `labels`, those of its place, stay."""
     found: dict[str, str] = {}
     for name, value in (*zip(_PLACE_LABELS, series.place, strict=True), *series.tags, *labels.items()):
         if value:
             found.setdefault(_label_name(name), value)
-    return "{" + ",".join(f'{name}="{_escaped(value)}"' for name, value in found.items()) + "}"
+    text = "{" + ",".join(f'{name}="{_escaped(value)}"' for name, value in found.items()) + "}"
+    return text.encode("utf-8", "replace")
 
 
 def _label_name(name: str) -> str:
@@ -94,10 +120,16 @@ def _escaped(value: str) -> str:
     return value
 
 
-def _header(name: str, metric: str) -> str:
-    """HELP (with the unit) and TYPE from the catalogue; other metrics are untyped."""
-    known = BY_NAME.get(metric)
+def header(name: str, form: Format) -> bytes:
+    """HELP (with the unit), TYPE and UNIT of a family: from the catalogue, if it has the name; other metrics have no type."""
+    known = BY_NAME.get(name)
+    no_type = "untyped" if form is Format.TEXT else "unknown"
     if known is None:
-        return f"# TYPE {name} untyped\n"
+        return f"# TYPE {name} {no_type}\n".encode()
     text = f"{known.help} Unit: {known.unit}.".replace("\\", "\\\\").replace("\n", "\\n")
-    return f"# HELP {name} {text}\n# TYPE {name} {known.kind}\n"
+    if form is Format.TEXT:
+        return f"# HELP {name} {text}\n# TYPE {name} {known.kind}\n".encode()
+    text = text.replace('"', '\\"')
+    kind = no_type if known.kind == "counter" else known.kind
+    unit = f"# UNIT {name} {known.unit}\n" if name.endswith(f"_{known.unit}") else ""
+    return f"# HELP {name} {text}\n# TYPE {name} {kind}\n{unit}".encode()

@@ -13,6 +13,10 @@ Rules
   counted and left out. The metric `info` sets labels instead of a sample.
 - Timestamps are told apart by magnitude: seconds, ms, us, ns; cut to seconds. None: `now`.
 
+InfluxDB's clients send the same lines with more in them (`influx_unit`): every field that is a number or a boolean (1, 0) is a
+sample, of the metric `metric_field`, or `metric` if the field is `value`; each that is a string counts as a message; all tags
+are kept; nothing sets labels. The unit of timestamps is said with the request.
+
 This is the reference: every faster path must give the same answer for any bytes. Invariant: any bytes give samples, labels or
 BadLine, never another exception, and however the bytes are cut, the same ones.
 """
@@ -21,6 +25,7 @@ import math
 import re
 import threading
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 from metricwire.errors import BadInput
@@ -99,9 +104,17 @@ class Heads:
             return known
 
 
-def decode(body: bytes, *, now: int, cluster: str = "", limits: Limits | None = None, heads: Heads | None = None) -> Batch:
+def decode(
+    body: bytes,
+    *,
+    now: int,
+    cluster: str = "",
+    limits: Limits | None = None,
+    heads: Heads | None = None,
+    influx_unit: int = 0,
+) -> Batch:
     """All of a body at once; see Decoder, which also says when it is BadInput."""
-    decoder = Decoder(now=now, cluster=cluster, limits=limits, heads=heads)
+    decoder = Decoder(now=now, cluster=cluster, limits=limits, heads=heads, influx_unit=influx_unit)
     decoder.feed(body)
     return decoder.close()
 
@@ -110,18 +123,29 @@ class Decoder:
     """Bytes in, in pieces of any size; the batch out at `close`.
 
     `now` (seconds) is given to lines without a timestamp, `cluster` to lines without that tag: BadInput when no tag could say
-    it. `heads`, where given, are shared by the decoders of many bodies.
+    it. `heads`, where given, are shared by the decoders of many bodies. `influx_unit`, where not 0, says that the lines are of
+    InfluxDB's clients, and how many nanoseconds their timestamps count in.
     """
 
-    def __init__(self, *, now: int, cluster: str = "", limits: Limits | None = None, heads: Heads | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        now: int,
+        cluster: str = "",
+        limits: Limits | None = None,
+        heads: Heads | None = None,
+        influx_unit: int = 0,
+    ) -> None:
         self.now = now
         self.cluster = cluster
         self.limits = limits or Limits()
         self.batch = Batch()
+        self._influx_unit = influx_unit
         if cluster:
             _check_default(cluster, self.limits)
         self._heads = heads or Heads()
-        self._known = self._heads.of(cluster)
+        self._names = f"{cluster}\n" if influx_unit else cluster  # of known heads: what one names depends on who sends it
+        self._known = self._heads.of(self._names)
         self._rest = bytearray()
         self._number = 0
 
@@ -171,7 +195,7 @@ class Decoder:
     def _take(self, raw: bytes) -> None:
         head, _, rest = raw.partition(b" ")
         series = self._known.get(head)
-        usual = _USUAL.fullmatch(rest) if series and len(raw) <= self.limits.line else None
+        usual = _USUAL.fullmatch(rest) if series and len(raw) <= self.limits.line and not self._influx_unit else None
         if series and usual:
             timestamp = self.now if usual[2] is None else int(usual[2])
             self.batch.samples.append(Sample(series, timestamp, float(usual[1])))
@@ -195,6 +219,9 @@ class Decoder:
         if not found:
             raise Refused("not of the form metric,tags value=number timestamp")
         head, fields, stamp = found.groups()
+        if self._influx_unit:
+            self._parse_fields(head, fields, stamp)
+            return
         value = _value(fields)
         if value is None:
             self.batch.messages += 1
@@ -207,7 +234,35 @@ class Decoder:
         timestamp = self.now if stamp is None else _seconds(stamp)
         self.batch.samples.append(Sample(series, timestamp, value))
         self.batch.sample_lines.append(self._number)
-        self._known = self._heads.add(self.cluster, head, series)
+        self._known = self._heads.add(self._names, head, series)
+
+    def _parse_fields(self, head: bytes, fields: bytes, stamp: bytes | None) -> None:
+        """A line of an InfluxDB client: good as a whole or not at all."""
+        series = self._known.get(head)
+        if series is None:
+            series = parse_head(head, self.cluster, self.limits, dropped=frozenset())
+            self._known = self._heads.add(self._names, head, series)
+        timestamp = self.now if stamp is None else _seconds(stamp, self._influx_unit)
+        found, messages = [], 0
+        for key, value in _FIELD.findall(fields):
+            if value.startswith(b'"'):
+                messages += 1
+                continue
+            number = _TRUTH[value] if value in _TRUTH else _number(value)
+            found.append(Sample(series._replace(metric=self._metric(series.metric, key)), timestamp, number))
+        self.batch.messages += messages
+        self.batch.samples += found
+        self.batch.sample_lines += [self._number] * len(found)
+
+    def _metric(self, measurement: str, key: bytes) -> str:
+        """What a field of a measurement is called here."""
+        name = _text(key, "field", self.limits, b",= ")
+        metric = measurement if name == "value" else f"{measurement}_{name}"
+        if metric == LABEL_METRIC:
+            raise Refused(f"a metric cannot be called {LABEL_METRIC}: lines of that name set labels in /api/write")
+        if len(metric.encode()) > self.limits.name:
+            raise Refused(f"metric {_shown(metric.encode())} is longer than {self.limits.name} bytes")
+        return metric
 
 
 def _line_end(text: bytes, start: int, longest: int, final: bool) -> int | None:
@@ -232,26 +287,34 @@ def _line_end(text: bytes, start: int, longest: int, final: bool) -> int | None:
     return first if found["open"] else len(text)
 
 
-def parse_head(head: bytes, cluster: str, limits: Limits) -> SeriesKey:
-    """The series that `metric,tag=value,...` names. Refused says what is wrong with it."""
+def parse_head(head: bytes, cluster: str, limits: Limits, dropped: frozenset[str] = META_TAGS) -> SeriesKey:
+    """The series that `metric,tag=value,...` names, tags `dropped` left out. Refused says what is wrong with it."""
     name, *pairs = _split(head, _HEAD_PART) if b"\\" in head else head.split(b",")
     if len(pairs) > limits.tags:
         raise Refused(f"more than {limits.tags} tags")
-    tags: dict[str, str] = {}
-    for pair in pairs:
-        parts = _split(pair, _TAG_PART) if b"\\" in pair else pair.split(b"=")
-        if len(parts) != 2:
-            raise Refused(f"tag {_shown(pair)} is not of the form name=value")
-        key = _text(parts[0], "tag name", limits, b",= ")
-        tags["hostname" if key == "host" else key] = _text(parts[1], f"tag {key}", limits, b",= ")
-    metric = _text(name, "metric", limits, b", ")
-    return SeriesKey(_place(tags, cluster), metric, tuple(sorted(tags.items())))
+    tags = dict([_tag(pair, limits) for pair in pairs])
+    for key in dropped & tags.keys():
+        del tags[key]
+    return SeriesKey(_place(tags, cluster), _metric_name(name, limits), tuple(sorted(tags.items())))
+
+
+@lru_cache(8192)
+def _tag(pair: bytes, limits: Limits) -> tuple[str, str]:
+    """Name and value of a tag. Few different ones make up many heads."""
+    parts = _split(pair, _TAG_PART) if b"\\" in pair else pair.split(b"=")
+    if len(parts) != 2:
+        raise Refused(f"tag {_shown(pair)} is not of the form name=value")
+    key = _text(parts[0], "tag name", limits, b",= ")
+    return "hostname" if key == "host" else key, _text(parts[1], f"tag {key}", limits, b",= ")
+
+
+@lru_cache(8192)
+def _metric_name(name: bytes, limits: Limits) -> str:
+    return _text(name, "metric", limits, b", ")
 
 
 def _place(tags: dict[str, str], cluster: str) -> Place:
     """Take the tags that say where out of `tags`."""
-    for meta in META_TAGS & tags.keys():
-        del tags[meta]
     cluster, host = tags.pop("cluster", cluster), tags.pop("hostname", "")
     if not cluster:
         raise Refused("no cluster tag, and no default cluster was given with the request")
@@ -313,13 +376,15 @@ def _integer(text: bytes) -> float:
     return float(int(digits))
 
 
-def _seconds(stamp: bytes) -> int:
-    """A timestamp in seconds, whatever its unit: no second before year 5138 has 12 digits, no ms 15, no us 18."""
+def _seconds(stamp: bytes, nanoseconds: int = 0) -> int:
+    """A timestamp of that unit in seconds. 0: of any, for no second before year 5138 has 12 digits, no ms 15, no us 18."""
     if len(stamp) > 20 or not _STAMP.fullmatch(stamp):
         raise Refused(f"timestamp {_shown(stamp)} is not an integer of 64 bits")
     number = int(stamp)
     if not -(2**63) <= number < 2**63:
         raise Refused(f"timestamp {_shown(stamp)} is not an integer of 64 bits")
+    if nanoseconds:
+        return number * nanoseconds // 10**9
     size = abs(number)
     unit = 1 if size < 10**11 else 10**3 if size < 10**14 else 10**6 if size < 10**17 else 10**9
     return number // unit
@@ -380,6 +445,9 @@ _USUAL = re.compile(rb"value=(-?[0-9]{1,15}(?:\.[0-9]{1,17})?)(?: ([0-9]{1,10}))
 _FLOAT = re.compile(rb"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _INTEGER = re.compile(rb"[+-]?[0-9]+i|[0-9]+u")
 _STAMP = re.compile(rb"-?[0-9]+")
+_TRUTH = dict.fromkeys((b"t", b"T", b"true", b"True", b"TRUE"), 1.0) | dict.fromkeys(
+    (b"f", b"F", b"false", b"False", b"FALSE"), 0.0
+)
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
