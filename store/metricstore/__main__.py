@@ -53,7 +53,10 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("metricscluster-store", description=__doc__)
     parser.add_argument("--config", default="./config.json", metavar="FILE", help="settings (default: %(default)s)")
     parser.add_argument(
-        "-dev", "--dev", action="store_true", help="allow the key that everybody has from cc-metric-store's docs"
+        "-dev",
+        "--dev",
+        action="store_true",
+        help="allow the key that everybody has from cc-metric-store's docs; serve /swagger/",
     )
     parser.add_argument("--insecure-no-auth", action="store_true", help="let everybody in")
     parser.add_argument("--version", action="version", version=__version__)

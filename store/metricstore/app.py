@@ -8,31 +8,37 @@ import resource
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import uvicorn
-from fastapi import FastAPI
 from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, CollectorRegistry, ProcessCollector
 
 from metricstore.api.auth import Gate, KeyRing, Permission
+from metricstore.api.backup import Copies
+from metricstore.api.cardinality import Cardinality
 from metricstore.api.clustercockpit import ClusterCockpit
 from metricstore.api.dcos import Dcos
+from metricstore.api.influx import Influx
+from metricstore.api.keeping import Keeping
 from metricstore.api.operations import Operations
 from metricstore.api.prometheus import Prometheus, StoreCollector
 from metricstore.api.protocol import BoundedProtocol, Bounds, Room
-from metricstore.api.routes import Route, application
+from metricstore.api.routes import Application, Route
 from metricstore.api.serviceaccounts import ClusterKeys
+from metricstore.api.swagger import Swagger
 from metricstore.engine import Engine
+from metricstore.feeds.feed import Feed
 from metricstore.ingest import Ingest
+from metricstore.numeric import kernels
 from metricstore.settings import Main, Settings, split_address
 from metricwire import __version__
 from metricwire.errors import SettingsError
 
 logger = logging.getLogger(__name__)
 
-EXPIRE_EVERY = 60.0  # seconds between two looks for samples past the retention
+KEEP_EVERY = 5.0  # seconds between two looks at what is to be sealed, or past the retention
 OPERATIONS_CONNECTIONS = 128  # to the port for operations, which has its own so that a crowd at the API does not reach it
 FILES = 128  # descriptors for what is not a connection
 KEEP_ALIVE = 75  # seconds that an idle connection stays: longer than agents and scrapers pause, so that none meets its end
@@ -51,7 +57,14 @@ class Server(uvicorn.Server):
 class App:
     """A whole store. Making it opens the data folder; SettingsError when that or the settings cannot be used."""
 
-    def __init__(self, settings: Settings, *, dev: bool = False, open_to_all: bool = False) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        dev: bool = False,
+        open_to_all: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.settings = settings
         self.stopping = asyncio.Event()
         self.failed = False
@@ -63,25 +76,34 @@ class App:
             Path(store.directory),
             metrics=settings.metrics,
             retention=settings.retention,
+            archived=settings.archived,
             limits=store.limits,
             cluster=store.cluster,
+            clock=clock,
             on_broken=self._on_broken,
         )
-        ingest = Ingest(self.engine, settings)
-        registry = self._registry(ingest)
+        ingest = Ingest(self.engine, settings, clock)
+        self.feed = Feed(settings, ingest)
+        prometheus = Prometheus(self.engine, self._registry(ingest))
         public = Permission.PUBLIC if store.anonymous_metrics else Permission.READ
-        api = (
+        api: tuple[Route, ...] = (
             *ClusterCockpit(self.engine, ingest, store.limits).routes,
             *Dcos(self.engine, store.cluster, store.node).routes,
-            *Prometheus(self.engine, registry, public).routes,
+            *Cardinality(self.engine, store.limits).routes,
+            *Keeping(self.engine, store.limits).routes,
+            *Copies(self.engine, self.engine.hold).routes,
+            *prometheus.routes(public),
+            *Influx(ingest, store.limits, store.cluster, __version__).routes,
         )
         operations = (
             *Operations(lambda: self._state).routes,
-            *Prometheus(self.engine, registry, Permission.PUBLIC).routes,
+            *prometheus.routes(Permission.PUBLIC),
         )
+        if dev:
+            api += Swagger(api, operations, version=__version__, operations_port=split_address(store.ops_addr)[1]).routes
         self.route_table: tuple[Route, ...] = (*api, *operations)
-        self.api: FastAPI = application(gate, api)
-        self.operations: FastAPI = application(gate, operations)
+        self.api = Application(gate, api)
+        self.operations = Application(gate, operations)
 
     def _gate(self, dev: bool, open_to_all: bool) -> Gate:
         store, key = self.settings.metric_store, self.settings.main.jwt_public_key
@@ -96,6 +118,7 @@ class App:
             ring,
             service_accounts=ClusterKeys(store.kubernetes) if store.kubernetes else None,
             strict_roles=store.strict_roles,
+            expiring=store.require_exp,
             open_to_all=open_to_all,
         )
 
@@ -105,6 +128,8 @@ class App:
         for collector in (GC_COLLECTOR, PLATFORM_COLLECTOR):
             registry.register(collector)
         ProcessCollector(registry=registry)
+        if self.settings.metric_store.nats_subscriptions:
+            registry.register(self.feed.collector)
         return registry
 
     def _on_broken(self, _: Exception) -> None:
@@ -115,6 +140,8 @@ class App:
         """Serve until `stopping` is set. `failed` tells afterwards whether the store had to stop by itself."""
         main, store = self.settings.main, self.settings.metric_store
         limits = store.limits
+        if not kernels.COMPILED:
+            logger.warning("running without compiled kernels, which this installation lacks: writing takes more CPU time")
         make_descriptors(limits.connections + OPERATIONS_CONNECTIONS + FILES)
         sockets = [listen(main.addr), listen(store.ops_addr)]
         operations = _server(self.operations, Bounds(OPERATIONS_CONNECTIONS))
@@ -122,13 +149,15 @@ class App:
         await self._recover()
         api = _server(self.api, Bounds(limits.connections, limits.connections_per_address), self._tls)
         serving.append(asyncio.create_task(api.serve([sockets[0]]), name=f"API ({main.addr})"))
-        expiring = asyncio.create_task(self._expire())
+        self.feed.start()
+        keeping = asyncio.create_task(self._keep())
         self._state = ""
         logger.info("ready on %s (API) and %s (health, metrics)", main.addr, store.ops_addr)
         await self._until_stopping(serving)
         self._state = "stopping"
-        expiring.cancel()
+        keeping.cancel()
         api.should_exit = True
+        await self.feed.stop()
         await asyncio.wait(serving[1:])
         await self.engine.close()
         operations.should_exit = True
@@ -159,20 +188,22 @@ class App:
                 found.seconds,
             )
 
-    async def _expire(self) -> None:
-        """Forget what is past the retention, from time to time."""
+    async def _keep(self) -> None:
+        """Seal and expire what is due, from time to time."""
+        failing = False
         while True:
-            await asyncio.sleep(EXPIRE_EVERY * random.uniform(0.9, 1.1))  # noqa: S311 - spreads load, guards nothing
-            begun = time.monotonic()
+            await asyncio.sleep(KEEP_EVERY * random.uniform(0.9, 1.1))  # noqa: S311 - spreads load, guards nothing
             try:
-                gone = self.engine.expire()
+                await self.engine.keep()
             except OSError as error:
-                logger.warning("cannot remove what is past the retention; the next attempt is in a minute: %s", error)
+                if not failing:
+                    logger.warning("cannot seal or expire samples: %s; tried again every few seconds, nothing is lost", error)
+                failing = True
             else:
-                logger.debug("%d windows and segments past the retention removed in %.2f s", gone, time.monotonic() - begun)
+                failing = False
 
 
-def _server(app: FastAPI, bounds: Bounds, tls: ssl.SSLContext | None = None) -> Server:
+def _server(app: Application, bounds: Bounds, tls: ssl.SSLContext | None = None) -> Server:
     config = uvicorn.Config(
         app,
         http=partial(BoundedProtocol, room=Room(bounds)),  # type: ignore[arg-type]

@@ -3,21 +3,31 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from metricstore.disk.commits import NO_SAMPLES
 from metricstore.disk.formats import Columns
 from metricstore.engine import Engine
+from metricstore.numeric.kernels import COMPILED, SKIP, HeadTable, Lines
 from metricstore.settings import Settings
+from metricwire import exposition
 from metricwire.errors import TooLarge
-from metricwire.exposition import reserved
 from metricwire.lineprotocol import BAD_KEPT, TEXT_SHOWN, BadLine, Batch, Heads, decode, encode, encode_labels
 from metricwire.lineprotocol import Limits as LineLimits
 from metricwire.samples import Labels, Sample
 
-INLINE_BYTES = 65536  # a larger body is decoded in a thread, so that other requests go on
+INLINE_BYTES = 65536  # lines that the kernel leaves are decoded in a thread when they are more, so that other requests go on
+TURN_LINES = 2000  # of these, looked at between two turns of others
+TABLES_MAX = 8192  # pairs of default cluster and writing node whose heads are known
+HEAD_BYTES_MAX = 256 * 1024**2  # of all heads that are known
+HEAD_LONGEST = 1024  # a longer one is decoded every time
+
+reserved = lru_cache(65536)(exposition.reserved)
 
 
 class Receipt(NamedTuple):
@@ -51,8 +61,42 @@ class Refusals:
             self.bad.append(BadLine(line, text.decode()[:TEXT_SHOWN], str(refused)))
 
 
+class Tables:
+    """Heads of lines by default cluster and by the one host that may be written: what is known has been allowed before.
+
+    Bounded by the number of tables and by the bytes of heads: at a bound all are forgotten.
+    """
+
+    def __init__(self, limits: LineLimits) -> None:
+        self._limits = limits
+        self._tables: dict[tuple[str, str | None], HeadTable] = {}
+        self._bytes = 0
+
+    def of(self, cluster: str, node: str | None) -> HeadTable:
+        """The table; BadInput when no tag could name the cluster."""
+        found = self._tables.get((cluster, node))
+        if found is None:
+            decode(b"", now=0, cluster=cluster, limits=self._limits)
+            found = HeadTable(self._limits.line)
+        return found
+
+    def add(self, cluster: str, node: str | None, known: Sequence[tuple[bytes, int]]) -> None:
+        """Remember what these heads mean."""
+        size = sum(len(head) for head, _ in known)
+        if self._bytes + size > HEAD_BYTES_MAX or len(self._tables) >= TABLES_MAX:
+            self._tables, self._bytes = {}, 0
+        table = self._tables.setdefault((cluster, node), self.of(cluster, node))
+        self._bytes += size
+        for head, number in known:
+            table.add(head, number)
+
+
 class Ingest:
-    """Line protocol in, receipts out. `received` = `stored` + `messages` + `skipped` + `rejected` + `unavailable`, in lines."""
+    """Line protocol in, receipts out. `received` = `stored` + `messages` + `skipped` + `rejected` + `unavailable`, in lines.
+
+    Lines whose series is known and whose form is the usual one are decoded by the kernel; every other line by the reference
+    decoder, in the order of the body.
+    """
 
     def __init__(self, engine: Engine, settings: Settings, clock: Callable[[], float] = time.time) -> None:
         limits = settings.metric_store.limits
@@ -62,26 +106,46 @@ class Ingest:
         self._skip_unknown = settings.metric_store.unknown_metrics == "skip"
         self._heads = Heads()
         self._limits = LineLimits(line=limits.line_bytes, tags=limits.tags)
+        self._tables = Tables(self._limits)
 
-    async def write(self, body: bytes, cluster: str, node: str | None = None) -> Receipt:
+    async def write(self, body: bytes, cluster: str, node: str | None = None, influx_unit: int = 0) -> Receipt:
         """Store what can be stored of the lines; returns when that is durable.
 
         `cluster` is for lines without that tag; BadInput when no tag could say it. `node`, where given, is the one host that
-        may be written. Unavailable when nothing can be stored now: then nothing was.
+        may be written. `influx_unit`: see metricwire.lineprotocol. Unavailable when nothing can be stored now: nothing was.
         """
         now = int(self._clock())
-        if len(body) > INLINE_BYTES:
-            batch = await asyncio.to_thread(self._decode, body, now, cluster)
+        table = None if not COMPILED or influx_unit or b'"' in body else self._tables.of(cluster, node)
+        if table is None:
+            usual, rest, numbers = _NO_LINES, body, None
         else:
-            batch = self._decode(body, now, cluster)
-        self.received += len(batch.samples) + len(batch.labels) + batch.bad_count + batch.messages
-        self.messages += batch.messages
-        self.rejected["syntax"] += batch.bad_count
-        refusals = Refusals()
-        columns = self._columns(batch, now, node, refusals)
-        labels, known = self._labels(batch, node, refusals)
-        self.rejected += refusals.reasons
-        count = len(columns.numbers) + len(labels) + known
+            usual = table.decode(body, now, self._engine.oldest, now + self._future, self._engine.alive)
+            rest, numbers = _left(body, usual)
+        self.received += len(usual.numbers) + usual.skipped
+        self.skipped += usual.skipped
+        columns = Columns(usual.numbers, usual.timestamps, usual.values)
+        if not rest:
+            await self._store(columns, [], len(columns.numbers))
+            return Receipt(len(columns.numbers), [], 0)
+        with self._engine.taking():  # series are numbered now, and written a little later
+            batch = await self._decode(rest, now, cluster, influx_unit)
+            if numbers is not None:
+                _renumber(batch, numbers)
+            self.received += len(batch.samples) + len(batch.labels) + batch.bad_count + batch.messages
+            self.messages += batch.messages
+            self.rejected["syntax"] += batch.bad_count
+            refusals = Refusals()
+            given = await self._numbers(batch, now, node, refusals)
+            labels, known = self._labels(batch, node, refusals)
+            if table is not None:
+                self._tables.add(cluster, node, _heads(batch, given, rest.split(b"\n"), numbers or []))
+            columns = _merged(columns, usual.lines, batch, given)
+            self.rejected += refusals.reasons
+            count = len(columns.numbers) + len(labels) + known
+            await self._store(columns, labels, count)
+        return Receipt(count, sorted(batch.bad + refusals.bad)[:BAD_KEPT], batch.bad_count + refusals.reasons.total())
+
+    async def _store(self, columns: Columns, labels: list[Labels], count: int) -> None:
         if len(columns.numbers) or labels:
             try:
                 await self._engine.write(columns, labels)
@@ -89,26 +153,30 @@ class Ingest:
                 self.unavailable += count
                 raise
         self.stored += count
-        return Receipt(count, sorted(batch.bad + refusals.bad)[:BAD_KEPT], batch.bad_count + refusals.reasons.total())
 
-    def _decode(self, body: bytes, now: int, cluster: str) -> Batch:
-        return decode(body, now=now, cluster=cluster, limits=self._limits, heads=self._heads)
+    async def _decode(self, body: bytes, now: int, cluster: str, influx_unit: int) -> Batch:
+        """By the reference decoder."""
+        heads = None if COMPILED and not influx_unit else self._heads
+        work = partial(decode, body, now=now, cluster=cluster, limits=self._limits, heads=heads, influx_unit=influx_unit)
+        return await asyncio.to_thread(work) if len(body) > INLINE_BYTES else work()
 
-    def _columns(self, batch: Batch, now: int, node: str | None, refusals: Refusals) -> Columns:
-        """The samples that can be kept; the others are added to `refusals`."""
-        numbers, kept = [], []
+    async def _numbers(self, batch: Batch, now: int, node: str | None, refusals: Refusals) -> list[int]:
+        """The series of each sample; SKIP for those that are skipped, or not kept and added to `refusals`."""
+        given = []
         oldest = self._engine.oldest
-        for line, sample in zip(batch.sample_lines, batch.samples, strict=True):
+        for at, (line, sample) in enumerate(zip(batch.sample_lines, batch.samples, strict=True)):
+            if at % TURN_LINES == TURN_LINES - 1:
+                await asyncio.sleep(0)
+            number = SKIP
             if self._skip_unknown and not self._engine.metrics.declared(sample.series.metric):
                 self.skipped += 1
-                continue
-            try:
-                numbers.append(self._number(sample, oldest, now, node))
-                kept.append(sample)
-            except Refused as refused:
-                refusals.add(line, sample, refused)
-        timestamps = np.array([sample.timestamp for sample in kept], np.int64)
-        return Columns(np.array(numbers, np.uint32), timestamps, np.array([sample.value for sample in kept], np.float64))
+            else:
+                try:
+                    number = self._number(sample, oldest, now, node)
+                except Refused as refused:
+                    refusals.add(line, sample, refused)
+            given.append(number)
+        return given
 
     def _labels(self, batch: Batch, node: str | None, refusals: Refusals) -> tuple[list[Labels], int]:
         """The labels to set, and how many are set already; those that may not be are added to `refusals`."""
@@ -140,8 +208,49 @@ class Ingest:
             )
         if sample.timestamp < oldest:
             kept = self._engine.retention
-            raise Refused("past", f"timestamp is older than what is kept: {kept} s (retention-in-memory)")
+            raise Refused("past", f"timestamp is older than what is kept: {kept} s (retention-on-disk)")
         try:
             return self._engine.number(sample.series)
         except TooLarge as error:
             raise Refused("series_limit", str(error)) from None
+
+
+_NO_LINES = Lines(*NO_SAMPLES, np.zeros(0, np.uint32), 0, [], 0)
+
+
+def _left(body: bytes, usual: Lines) -> tuple[bytes, list[int] | None]:
+    """The lines that the kernel left, and the number of each in the body."""
+    if not usual.others:
+        return b"", None
+    numbers = [first + n for first, start, end in usual.others for n in range(body.count(b"\n", start, end) + 1)]
+    return b"\n".join([body[start:end] for _, start, end in usual.others]), numbers
+
+
+def _renumber(batch: Batch, numbers: Sequence[int]) -> None:
+    """Let the batch's lines have these numbers instead of 1, 2 ..."""
+    batch.sample_lines = [numbers[line - 1] for line in batch.sample_lines]
+    batch.label_lines = [numbers[line - 1] for line in batch.label_lines]
+    batch.bad = [bad._replace(number=numbers[bad.number - 1]) for bad in batch.bad]
+
+
+def _heads(batch: Batch, given: Sequence[int], lines: Sequence[bytes], numbers: Sequence[int]) -> list[tuple[bytes, int]]:
+    """What stands before the first space of lines that were taken, and their series; only where that is all of the head."""
+    line_of = dict(zip(numbers, lines, strict=True))
+    heads = []
+    for line, number in zip(batch.sample_lines, given, strict=True):
+        head = line_of[line].partition(b" ")[0]
+        if number != SKIP and head and len(head) <= HEAD_LONGEST and b"\\" not in head:
+            heads.append((head, number))
+    return heads
+
+
+def _merged(columns: Columns, lines: NDArray[np.uint32], batch: Batch, given: Sequence[int]) -> Columns:
+    """What the kernel took and what the reference decoder took, in the order of the lines: the last write wins."""
+    kept = [at for at, number in enumerate(given) if number != SKIP]
+    numbers = np.array([given[at] for at in kept], np.uint32)
+    timestamps = np.array([batch.samples[at].timestamp for at in kept], np.int64)
+    more = Columns(numbers, timestamps, np.array([batch.samples[at].value for at in kept], np.float64))
+    if not len(columns.numbers):
+        return more
+    order = np.argsort(np.concatenate([lines, np.array([batch.sample_lines[at] for at in kept], np.uint32)]), kind="stable")
+    return Columns.joined([columns, more]).at(order)

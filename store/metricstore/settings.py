@@ -16,6 +16,8 @@ from metricwire.settings import convert
 
 Positive = Annotated[int, Meta(ge=1)]
 Text = Annotated[str, Meta(min_length=1)]
+NatsSubject = Annotated[str, Meta(pattern=r"^[^\s.]+(\.[^\s.]+)*$")]
+NatsName = Annotated[str, Meta(pattern=r"^[^\s.*>/\\]*$")]  # of streams, consumers and queue groups
 
 
 class Metric(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,6 +43,9 @@ class Limits(msgspec.Struct, frozen=True, rename="kebab", forbid_unknown_fields=
     """What one client, or all together, may ask for. A refusal names the limit."""
 
     body_bytes: Annotated[Positive, Meta(description="Size of a request body, after decompression.")] = 16 * 1024**2
+    body_ratio: Annotated[
+        Positive, Meta(description="Times its size that a body above 64 KiB may have after decompression.")
+    ] = 100
     series: Annotated[Positive, Meta(description="Series kept; lines that would start another are refused.")] = 1_000_000
     line_bytes: Annotated[Positive, Meta(description="Size of one line of line protocol.")] = 65536
     tags: Annotated[Positive, Meta(description="Tags of one line.")] = 32
@@ -53,6 +58,13 @@ class Limits(msgspec.Struct, frozen=True, rename="kebab", forbid_unknown_fields=
     query_seconds: Annotated[float, Meta(gt=0, description="Time that one request may take to answer.")] = 30.0
     label_bytes: Annotated[Positive, Meta(description="Memory of the labels that info lines set; more are refused.")] = (
         64 * 1024**2
+    )
+    memory: Annotated[
+        Positive,
+        Meta(description="Memory of the process; above it windows are sealed early and no further series are started."),
+    ] = 2 * 1024**3
+    log_bytes: Annotated[Positive, Meta(description="Size of the log; above it windows are sealed, and the log goes.")] = (
+        256 * 1024**2
     )
     waiting: Annotated[Positive, Meta(description="Samples that may wait for the disk; above, writers get 503.")] = 2_000_000
     connections: Annotated[
@@ -81,6 +93,64 @@ class Kubernetes(msgspec.Struct, frozen=True, rename="kebab", forbid_unknown_fie
     ] = ""
 
 
+class Nats(msgspec.Struct, frozen=True, rename="kebab"):
+    """cc-metric-store's section `nats`, and ours: where NATS is, who we are there, and how much may wait."""
+
+    address: Annotated[
+        str, Meta(description="NATS servers, nats://host:4222 or tls://host:4222, separated by commas; empty: no NATS.")
+    ] = ""
+    username: Annotated[str, Meta(description="User name, where the server wants one.")] = ""
+    password: Annotated[str, Meta(description="Its password; better in a file.")] = ""
+    password_file: Annotated[str, Meta(description="File with the password; re-read at each connection.")] = ""
+    creds_file_path: Annotated[
+        str, Meta(description="Credentials file (JWT and NKEY seed, as nsc writes it); re-read at each connection.")
+    ] = ""
+    ca_file: Annotated[
+        str, Meta(description="PEM certificates that the server's is checked with; set, nothing is said without TLS.")
+    ] = ""
+    cert_file: Annotated[str, Meta(description="PEM certificate to show to the server; set, nothing is said without TLS.")] = ""
+    key_file: Annotated[str, Meta(description="PEM key of that certificate.")] = ""
+    pending_bytes: Annotated[
+        Positive,
+        Meta(
+            description="Memory of messages that are not stored yet, for each subscription; above it core NATS messages are "
+            "dropped and counted, and JetStream is asked for fewer."
+        ),
+    ] = 64 * 1024**2
+    in_flight: Annotated[Positive, Meta(description="JetStream messages delivered and not yet acknowledged, at most.")] = 256
+    ack_wait: Annotated[
+        str,
+        Meta(
+            pattern=units.DURATION_PATTERN,
+            description="Time after which JetStream sends again what was not acknowledged, where the store makes the consumer.",
+        ),
+    ] = "30s"
+
+
+class Subscription(msgspec.Struct, frozen=True, rename="kebab", forbid_unknown_fields=True):
+    """cc-metric-store's subscription, and what makes it one that loses nothing."""
+
+    subscribe_to: Annotated[NatsSubject, Meta(description="Subject whose messages are taken, with the wildcards of NATS.")]
+    cluster_tag: Annotated[str, Meta(description="Cluster of lines without that tag; empty: such lines are refused.")] = ""
+    queue: Annotated[
+        NatsName, Meta(description="Queue group: a message goes to one of the stores that name the same. For core NATS only.")
+    ] = ""
+    stream: Annotated[
+        NatsName, Meta(description="JetStream stream that keeps the subject; empty: core NATS, which sends a message once.")
+    ] = ""
+    durable: Annotated[
+        NatsName, Meta(min_length=1, description="Durable consumer of that stream, made if there is none; one for each store.")
+    ] = "metricstore"
+
+
+class Cleanup(msgspec.Struct, frozen=True):
+    """cc-metric-store's section `cleanup`; its folder is not used: ours is in the data folder."""
+
+    mode: Annotated[
+        Literal["delete", "archive"], Meta(description="cc-metric-store's: `archive` is the same as `archive` `parquet` here.")
+    ] = "delete"
+
+
 class MetricStore(msgspec.Struct, frozen=True, rename="kebab"):
     """Section `metric-store`: cc-metric-store's retention, and ours."""
 
@@ -93,8 +163,16 @@ class MetricStore(msgspec.Struct, frozen=True, rename="kebab"):
     ] = ""
     ops_addr: Annotated[str, Meta(description="Address and port of /healthz, /readyz and /metrics.")] = "0.0.0.0:8083"
     retention_in_memory: Annotated[
-        str, Meta(pattern=units.DURATION_PATTERN, description="How long samples are kept and answered.")
+        str, Meta(pattern=units.DURATION_PATTERN, description="How long samples are kept and answered, at least.")
     ] = "48h"
+    retention_on_disk: Annotated[
+        str, Meta(pattern=units.DURATION_PATTERN, description="The same, where that is longer: how long blocks are kept.")
+    ] = "30d"
+    archive: Annotated[
+        Literal["none", "parquet"],
+        Meta(description="What becomes of older samples: deleted, or written to Parquet files, from where they are answered."),
+    ] = "none"
+    cleanup: Cleanup = Cleanup()
     future_limit: Annotated[
         str,
         Meta(
@@ -115,10 +193,12 @@ class MetricStore(msgspec.Struct, frozen=True, rename="kebab"):
         bool,
         Meta(description="Refuse writing to tokens without the role api or writer; cc-metric-store lets every token write."),
     ] = False
+    require_exp: Annotated[bool, Meta(description="Refuse ClusterCockpit tokens that do not say when they expire.")] = False
     anonymous_metrics: Annotated[bool, Meta(description="Serve /metrics on the API's port without a token.")] = True
     kubernetes: Annotated[Kubernetes | None, Meta(description="Accept ServiceAccount tokens of this Kubernetes cluster.")] = (
         None
     )
+    nats_subscriptions: Annotated[tuple[Subscription, ...], Meta(description="What is taken from NATS: see docs/nats.md.")] = ()
     limits: Limits = Limits()
 
 
@@ -126,13 +206,20 @@ class Settings(msgspec.Struct, frozen=True, rename="kebab"):
     """The whole file."""
 
     main: Main = Main()
+    nats: Nats = Nats()
     metric_store: MetricStore = MetricStore()
     metrics: Annotated[dict[str, Metric], Meta(description="The metrics to keep, by name.")] = {}
 
     @property
     def retention(self) -> int:
         """Seconds that samples are kept."""
-        return int(units.duration(self.metric_store.retention_in_memory))
+        store = self.metric_store
+        return int(max(units.duration(store.retention_in_memory), units.duration(store.retention_on_disk)))
+
+    @property
+    def archived(self) -> bool:
+        """Whether older samples are archived."""
+        return self.metric_store.archive == "parquet" or self.metric_store.cleanup.mode == "archive"
 
     @property
     def future(self) -> int:
@@ -142,9 +229,9 @@ class Settings(msgspec.Struct, frozen=True, rename="kebab"):
 
 # Keys of cc-metric-store 1.5 that there is no need for here.
 THEIRS = frozenset(
-    {"nats", "main.user", "main.group", "main.backend-url", "main.debug"}
-    | {f"metric-store.{key}" for key in ("checkpoints", "checkpoint-interval", "cleanup", "max-wal-size", "memory-cap")}
-    | {f"metric-store.{key}" for key in ("num-workers", "nats-subscriptions")}
+    {"main.user", "main.group", "main.backend-url", "main.debug"}
+    | {f"metric-store.{key}" for key in ("checkpoints", "checkpoint-interval", "max-wal-size", "memory-cap")}
+    | {"metric-store.num-workers"}
 )
 
 

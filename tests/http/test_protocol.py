@@ -19,7 +19,8 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Served:
-    """A server with these bounds: `/wait` answers when `go` is set, `/big` at length, other paths with the size of the body."""
+    """A server with these bounds: `/wait` answers when `go` is set, `/big` at length, `/early` before the body,
+    `/fields` with the header, other paths with the size of the body."""
 
     def __init__(self, bounds: Bounds) -> None:
         self.go, self.waiting, self.lost = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -35,7 +36,7 @@ class Served:
         self._make = lambda: Protocol(config, state, {}, room=room)
 
     async def _app(self, scope: Any, receive: Any, send: Any) -> None:
-        size, more = 0, True
+        size, more = 0, scope["path"] != "/early"
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
@@ -45,6 +46,8 @@ class Served:
             self.waiting.set()
             await self.go.wait()
         body = b"x" * 30_000_000 if scope["path"] == "/big" else str(size).encode()
+        if scope["path"] == "/fields":
+            body = b" ".join(b"%b=%b" % field for field in scope["headers"])
         length = [(b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": length})
         await send({"type": "http.response.body", "body": body})
@@ -206,7 +209,9 @@ def test_requests_under_way_keep_their_places(loop: asyncio.AbstractEventLoop) -
         assert b"retry-after: 5\r\n" in refused
         served.go.set()
         assert (await rest(busy)).startswith(b"HTTP/1.1 200")
-        assert (await rest(await served.open(GET.replace(b"host: x", b"connection: close")))).startswith(b"HTTP/1.1 200")
+        assert (await rest(await served.open(GET.replace(b"host: x", b"host: x\r\nconnection: close")))).startswith(
+            b"HTTP/1.1 200"
+        )
 
     run(loop, PATIENT._replace(connections=1), test)
 
@@ -219,3 +224,75 @@ def test_one_address_has_its_share_where_the_settings_say_so(loop: asyncio.Abstr
         await served.lost.wait()
 
     run(loop, PATIENT._replace(per_address=1), test)
+
+
+def test_a_body_that_was_answered_before_its_end_is_dropped_and_the_connection_closed(loop: asyncio.AbstractEventLoop) -> None:
+    async def test(served: Served) -> None:
+        reader, writer = await served.open(POST.replace(b"/", b"/early", 1) + b"content-length: 9000000\r\n\r\n")
+        assert (await reader.read()).endswith(b"\r\n\r\n0"), "told to stop"
+        writer.write(b"x" * 9_000_000 + GET)
+        await served.lost.wait()
+
+    run(loop, PATIENT._replace(linger_time=SOON), test)
+
+
+def test_a_client_that_goes_on_after_the_answer_is_cut_off(loop: asyncio.AbstractEventLoop) -> None:
+    async def test(served: Served) -> None:
+        with contextlib.suppress(ConnectionError):
+            await served.open(POST.replace(b"/", b"/early", 1) + b"content-length: 9000000\r\n\r\n", b"x" * 8_000_000)
+        await served.lost.wait()
+
+    run(loop, PATIENT._replace(linger_bytes=1_000_000), test)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: a\r\nhost: a\r\n\r\n",
+        b"GET /\r\n\r\n",
+        b"GET / HTTP/0.9\r\n\r\n",
+        b"POST / HTTP/1.0\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    ],
+    ids=["no host", "two hosts", "no version", "0.9", "chunks in 1.0"],
+)
+def test_what_only_looks_like_http_is_a_bad_request(sent: bytes, loop: asyncio.AbstractEventLoop) -> None:
+    async def test(served: Served) -> None:
+        assert (await rest(await served.open(sent))).startswith(b"HTTP/1.1 400 Bad Request\r\n")
+
+    run(loop, PATIENT, test)
+
+
+def test_two_fields_of_which_one_would_count_are_one_list(loop: asyncio.AbstractEventLoop) -> None:
+    fields = b"authorization: a\r\nx: 1\r\nx: 2\r\nAuthorization: b\r\nauthorization: c\r\nconnection: close\r\n\r\n"
+
+    async def test(served: Served) -> None:
+        answer = await rest(await served.open(b"GET /fields HTTP/1.1\r\nhost: x\r\n" + fields))
+        assert answer.endswith(b"host=x authorization=a, b, c x=1 x=2 connection=close")
+
+    run(loop, PATIENT, test)
+
+
+def test_fields_behind_a_body_do_not_count(loop: asyncio.AbstractEventLoop) -> None:
+    head = b"POST /fields HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n"
+    sent = head + b"0\r\nauthorization: a\r\n\r\n"
+
+    async def test(served: Served) -> None:
+        assert b"authorization" not in await rest(await served.open(sent))
+
+    run(loop, PATIENT, test)
+
+
+def test_answers_that_clients_are_slow_to_fetch_share_a_bounded_memory(loop: asyncio.AbstractEventLoop) -> None:
+    """30 MB for each of them: two are too many, and the one that does not read has to go."""
+
+    async def test(served: Served) -> None:
+        big = GET.replace(b"/ ", b"/big ", 1).replace(b"host: x", b"host: x\r\nconnection: close")
+        silent = await served.open(big)
+        await silent[0].readuntil(b"\r\n\r\n")  # its answer is waiting
+        for _ in range(3):
+            assert len(await rest(await served.open(big))) > 30_000_000
+        with pytest.raises(ConnectionError):
+            await rest(silent)
+
+    run(loop, PATIENT._replace(unread_bytes=40_000_000, unread_time=0.0, unread_rate=10**12), test)

@@ -1,26 +1,18 @@
 """Who may do what: keys that come and go, Kubernetes ServiceAccount tokens, what a node agent may write."""
 
 import asyncio
-import json
-import threading
 import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
 
+from apiserver import AGENTS, ApiServer, token
 from metricstore.api.auth import Gate, KeyRing, Permission
 from metricstore.api.serviceaccounts import REFRESH, ClusterKeys
 from metricstore.settings import Kubernetes
 from metricwire.errors import InvalidToken, SettingsError
 from metricwire.tokens import PUBLISHED_KEY, new_pair, public_key, sign
-
-AGENTS = "system:serviceaccount:monitoring:fritz-agent"
-KEYS = {name: rsa.generate_private_key(65537, 2048) for name in ("k1", "k2")}
 
 
 def test_a_removed_key_is_dead_and_a_new_one_counts_within_10_s(tmp_path: Path, loop: asyncio.AbstractEventLoop) -> None:
@@ -83,56 +75,22 @@ def test_a_token_that_was_checked_dies_at_its_end(loop: asyncio.AbstractEventLoo
     assert not _admits(loop, gate, header)
 
 
-class ApiServer(ThreadingHTTPServer):
-    """Publishes keys as a Kubernetes API server does."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Answer)
-        self.names = ["k1"]
-        self.asked: list[tuple[str, str | None]] = []
-
-
-class Answer(BaseHTTPRequestHandler):
-    server: ApiServer
-
-    def do_GET(self) -> None:
-        self.server.asked.append((self.path, self.headers["Authorization"]))
-        jwks = [
-            json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(KEYS[name].public_key())) | {"kid": name}
-            for name in self.server.names
-        ]
-        content = {"issuer": "https://kubernetes"} if "openid-configuration" in self.path else {"keys": jwks}
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(json.dumps(content).encode())
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
-@pytest.fixture
-def api_server() -> Iterator[ApiServer]:
-    with ApiServer() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server
-        server.shutdown()
-
-
 def cluster_keys(api_server: ApiServer, tmp_path: Path, clock: Any = time.time) -> ClusterKeys:
     (tmp_path / "token").write_text("mine\n")
     url = f"http://127.0.0.1:{api_server.server_port}"
     return ClusterKeys(Kubernetes(url=url, token_file=str(tmp_path / "token"), ca_file="", agents=AGENTS), clock)
 
 
-def token(key: str = "k1", **changed: Any) -> str:
-    claims = {
-        "iss": "https://kubernetes",
-        "aud": ["metricscluster"],
-        "sub": AGENTS,
-        "exp": int(time.time()) + 600,
-        "kubernetes.io": {"node": {"name": "n1"}},
-    } | changed
-    return jwt.encode(claims, KEYS[key], algorithm="RS256", headers={"kid": key})
+def test_tokens_that_never_expire_can_be_refused(loop: asyncio.AbstractEventLoop) -> None:
+    private, public = new_pair()
+    gate = Gate(KeyRing(public, []), expiring=True, clock=lambda: 1000.0)
+    for expires, admitted in ((None, False), (2000, True)):
+        header = "Bearer " + sign(private, "x", [], issued=0, expires=expires)
+        if admitted:
+            assert loop.run_until_complete(gate.admit(header, Permission.READ)).subject == "x"
+        else:
+            with pytest.raises(InvalidToken):
+                loop.run_until_complete(gate.admit(header, Permission.READ))
 
 
 def test_keys_are_fetched_once_and_again_for_a_new_one(

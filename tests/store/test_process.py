@@ -1,4 +1,4 @@
-"""The store as a program: how it starts, ends and refuses to, and that kill -9 loses nothing it acknowledged."""
+"""The store as a program: how it starts, ends and refuses to. `tests/chaos` kills and abuses it."""
 
 import asyncio
 import contextlib
@@ -10,9 +10,6 @@ import os
 import signal
 import socket
 import ssl
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,65 +20,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from chaos.program import Program, free_port
 from metricstore import settings
 from metricstore.app import OPERATIONS_CONNECTIONS, App, Server
 from metricwire.tokens import PUBLISHED_KEY
-
-KILLS = 4
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
-class Program:
-    """`metricscluster-store` on ports and a folder of its own."""
-
-    def __init__(self, folder: Path, **store: Any) -> None:
-        self.port, self.ops = free_port(), free_port()
-        self.config = folder / "config.json"
-        self.settings = {
-            "main": {"addr": f"127.0.0.1:{self.port}"},
-            "metric-store": {"directory": str(folder / "data"), "ops-addr": f"127.0.0.1:{self.ops}"} | store,
-            "metrics": {"m": {"frequency": 1}},
-        }
-        self.process: subprocess.Popen[str] | None = None
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        self.config.write_text(json.dumps(self.settings))
-        command = [sys.executable, "-m", "metricstore", "--config", str(self.config), *arguments]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        return self.process
-
-    def ready(self) -> None:
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            assert self.process is not None
-            assert self.process.poll() is None, self.process.communicate()[0]
-            try:
-                if self.ask("GET", "/readyz", port=self.ops)[0] == 200:
-                    return
-            except OSError:
-                pass
-            time.sleep(0.02)
-        pytest.fail("not ready within 30 s")
-
-    def ask(self, method: str, path: str, body: str = "", port: int | None = None) -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=10)
-        try:
-            connection.request(method, path, body)
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode()
-        finally:
-            connection.close()
-
-    def end(self, sign: int) -> tuple[int, list[dict[str, Any]]]:
-        """Exit status, and what was logged."""
-        assert self.process is not None
-        self.process.send_signal(sign)
-        output, _ = self.process.communicate(timeout=30)
-        return self.process.returncode, [json.loads(line) for line in output.splitlines()]
 
 
 @pytest.fixture
@@ -89,65 +31,13 @@ def program(tmp_path: Path) -> Iterator[Callable[..., Program]]:
     programs: list[Program] = []
 
     def make(**store: Any) -> Program:
-        programs.append(Program(tmp_path, **store))
+        programs.append(Program(tmp_path, store=store, arguments=()))
         return programs[-1]
 
     yield make
     for one in programs:
-        if one.process is not None and one.process.poll() is None:
-            one.process.kill()
-            one.process.communicate()
-
-
-class Writer(threading.Thread):
-    """Writes value n at time start + n, until the store is gone; `acknowledged` and `sent` are how far it got."""
-
-    def __init__(self, program: Program, host: str, start: int, sent: int) -> None:
-        super().__init__()
-        self._program, self._host, self._start = program, host, start
-        self.sent, self.acknowledged = sent, 0
-
-    def run(self) -> None:
-        while True:
-            lines = "\n".join(
-                f"m,cluster=c,hostname={self._host} value={n} {self._start + n}" for n in range(self.sent, self.sent + 9)
-            )
-            self.sent += 9
-            try:
-                status, _ = self._program.ask("POST", "/api/write", lines)
-            except (OSError, http.client.HTTPException):
-                return
-            assert status == 200
-            self.acknowledged = self.sent
-
-
-def test_kill_9_under_load_loses_nothing_acknowledged(program: Callable[..., Program]) -> None:
-    store, start = program(), int(time.time()) - 100_000
-    sent = {f"h{n}": 0 for n in range(4)}
-    gone: dict[str, set[int]] = {host: set() for host in sent}  # sent without an answer: there or not, but never changed
-    for _ in range(KILLS):
-        store.start("--insecure-no-auth")
-        store.ready()
-        writers = [Writer(store, host, start, number) for host, number in sent.items()]
-        for writer in writers:
-            writer.start()
-        while min(writer.acknowledged - sent[host] for host, writer in zip(sent, writers, strict=True)) < 90:
-            time.sleep(0.005)
-        store.end(signal.SIGKILL)
-        for host, writer in zip(sent, writers, strict=True):
-            writer.join()
-            gone[host] |= set(range(max(writer.acknowledged, sent[host]), writer.sent))
-            sent[host] = writer.sent
-    store.start("--insecure-no-auth")
-    store.ready()
-    for host, count in sent.items():
-        queries = [{"metric": "m", "host": host}]
-        asked = {"cluster": "c", "from": start, "to": start + count, "queries": queries, "with-padding": False}
-        entry = json.loads(store.ask("POST", "/api/query", json.dumps(asked))[1])["results"][0][0]
-        found = dict(enumerate(entry["data"], entry["from"] - start))
-        for number in range(count):
-            assert found.get(number) == number or (number in gone[host] and found.get(number) is None)
-    print(f"{sum(sent.values())} lines sent, {sum(map(len, gone.values()))} without an answer, {KILLS} kills, 0 lost")
+        one.kill()
+        one.check_logs()
 
 
 def test_sigterm_ends_it_cleanly(program: Callable[..., Program]) -> None:
@@ -170,19 +60,10 @@ def query(store: Program) -> str:
     )
 
 
-def refusal(store: Program, *arguments: str) -> tuple[int, str]:
-    process = store.start(*arguments)
-    output, _ = process.communicate(timeout=30)
-    lines = [json.loads(line) for line in output.splitlines()]
-    assert lines[-1]["level"] == "critical"
-    assert len([line for line in lines if line["level"] != "info"]) == 1, "one clear line"
-    return process.returncode, lines[-1]["message"]
-
-
 def test_a_port_in_use_is_named(program: Callable[..., Program]) -> None:
     store = program()
     with socket.create_server(("127.0.0.1", store.port)):
-        status, message = refusal(store, "--insecure-no-auth")
+        status, message = store.refusal("--insecure-no-auth")
     assert (status, message) == (1, f"cannot listen on 127.0.0.1:{store.port}: Address already in use")
 
 
@@ -190,14 +71,14 @@ def test_a_second_store_on_the_folder_is_refused(program: Callable[..., Program]
     first, second = program(), program()
     first.start("--insecure-no-auth")
     first.ready()
-    status, message = refusal(second, "--insecure-no-auth")
+    status, message = second.refusal("--insecure-no-auth")
     assert status == 1
     assert message.endswith("another store is running on it")
 
 
 @pytest.mark.skipif(os.geteuid() == 0 and not Path("/proc/version").exists(), reason="needs a folder nobody can write")
 def test_a_folder_that_cannot_be_written_is_named(program: Callable[..., Program]) -> None:
-    status, message = refusal(program(directory="/proc/store"), "--insecure-no-auth")
+    status, message = program(directory="/proc/store").refusal("--insecure-no-auth")
     assert status == 1
     assert message.startswith("cannot use data folder /proc/store:")
 
@@ -215,7 +96,7 @@ def test_a_folder_that_cannot_be_written_is_named(program: Callable[..., Program
 def test_wrong_settings_are_named_with_file_and_field(program: Callable[..., Program], change: Any, wanted: str) -> None:
     store = program()
     store.settings |= change
-    status, message = refusal(store, "--insecure-no-auth")
+    status, message = store.refusal("--insecure-no-auth")
     assert status == 2
     assert str(store.config) in message
     assert wanted in message
@@ -223,12 +104,12 @@ def test_wrong_settings_are_named_with_file_and_field(program: Callable[..., Pro
 
 def test_it_refuses_to_start_without_keys(program: Callable[..., Program]) -> None:
     store = program()
-    assert refusal(store) == (1, refusal(store)[1])
-    assert "--insecure-no-auth" in refusal(store)[1]
+    assert store.refusal() == (1, store.refusal()[1])
+    assert "--insecure-no-auth" in store.refusal()[1]
     store.settings["main"]["jwt-public-key"] = PUBLISHED_KEY
-    assert "which everybody has; --dev allows it" in refusal(store)[1]
+    assert "which everybody has; --dev allows it" in store.refusal()[1]
     store.settings["main"]["jwt-public-key"] = "abc"
-    assert "cannot use public key" in refusal(store)[1]
+    assert "cannot use public key" in store.refusal()[1]
 
 
 def test_a_certificate_that_cannot_be_read_is_named_before_anything_is_opened(program: Callable[..., Program]) -> None:
@@ -239,7 +120,7 @@ def test_a_certificate_that_cannot_be_read_is_named_before_anything_is_opened(pr
         ("", "key.pem", "No such file"),
     ):
         store.settings["main"] |= {"https-cert-file": cert, "https-key-file": key}
-        status, message = refusal(store, "--insecure-no-auth")
+        status, message = store.refusal("--insecure-no-auth")
         assert status == 1
         assert message.startswith(f"cannot speak TLS with main.https-cert-file {cert!r} and main.https-key-file {key!r}: ")
         assert cause in message
@@ -356,7 +237,4 @@ def test_cc_metric_stores_own_settings_are_accepted(program: Callable[..., Progr
     store.ready()
     assert store.ask("POST", "/api/query", "{}")[0] == 401
     _, log = store.end(signal.SIGTERM)
-    assert log[0]["message"].endswith(
-        "are not used here: main.user, metric-store.checkpoints, metric-store.cleanup, metric-store.memory-cap, "
-        "metric-store.nats-subscriptions, nats"
-    )
+    assert log[0]["message"].endswith("are not used here: main.user, metric-store.checkpoints, metric-store.memory-cap")

@@ -128,11 +128,12 @@ class Gate:
         *,
         service_accounts: ServiceAccounts | None = None,
         strict_roles: bool = False,
+        expiring: bool = False,
         open_to_all: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._ring, self._service_accounts, self._clock = ring, service_accounts, clock
-        self._strict, self._open = strict_roles, open_to_all
+        self._strict, self._expiring, self._open = strict_roles, expiring, open_to_all
         self._checked: dict[str, tuple[Claims, float]] = {}  # by token, with the time until which that counts
         self._version = (0, 0)
 
@@ -168,7 +169,7 @@ class Gate:
             return known[0]
         until = math.inf
         try:
-            claims = verify(token, keys, now)
+            claims = verify(token, keys, now, expiring=self._expiring)
         except InvalidToken:
             if self._service_accounts is None:
                 raise

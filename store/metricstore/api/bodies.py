@@ -1,62 +1,79 @@
-"""Request bodies: read in pieces, decompressed while reading, never more in memory than the limit allows."""
-
-import zlib
+"""Request bodies: read in pieces, decompressed while reading, never more in memory than the limits allow."""
 
 from starlette.requests import ClientDisconnect, Request
 
-from metricwire.errors import BadInput, TooLarge, Unsupported
+from metricstore.api import encodings
+from metricstore.settings import Limits
+from metricwire.errors import BadInput, MetricsError, TooLarge
 
-_GZIP = 16 + zlib.MAX_WBITS
+SMALL = 65536  # bytes of a decompressed body up to which its ratio does not matter
 
 
-async def read_body(request: Request, limit: int) -> bytes:
-    """The decompressed body. TooLarge above the limit, Unsupported for encodings but gzip, BadInput for broken gzip."""
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in ("identity", "gzip", "x-gzip"):
-        raise Unsupported(f"cannot read a body with Content-Encoding {encoding[:40]!r}: gzip and identity are understood")
-    length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length) > limit:
-        raise _too_large(limit)
-    body = bytearray()
-    gzip = None if encoding == "identity" else Gunzip()
+class Body:
+    """One body within the limits: pieces in, the whole out.
+
+    Unsupported for an encoding that is not spoken, TooLarge at a limit.
+    """
+
+    def __init__(self, encoding: str, limits: Limits) -> None:
+        self._decoder = encodings.decoder(encoding)
+        self._limits = limits
+        self._received = 0
+        self._body = bytearray()
+
+    def feed(self, data: bytes) -> None:
+        """The next bytes as they were sent."""
+        self._received += len(data)
+        size, allowed = len(self._body), self._limits.body_bytes
+        by_ratio = max(SMALL, self._received * self._limits.body_ratio)
+        self._body += self._decoder.feed(data, min(allowed, by_ratio) - size)
+        if len(self._body) > allowed or self._received > allowed:
+            raise too_large(allowed)
+        if len(self._body) > by_ratio:
+            times = self._limits.body_ratio
+            raise TooLarge(f"cannot take the body: it decompresses to more than {times} times its size (limits.body-ratio)")
+
+    def end(self) -> bytes:
+        """The whole; BadInput when something is missing."""
+        self._decoder.end()
+        return bytes(self._body)
+
+
+async def read_body(request: Request, limits: Limits) -> bytes:
+    """The decompressed body. The errors of Body; BadInput for broken compression and a connection that ends early."""
+    encodings_asked = []
+    for name, value in request.scope["headers"]:
+        if name == b"content-encoding":
+            encodings_asked.append(value.decode("latin-1"))
+        elif name == b"content-length" and value.isdigit() and int(value) > limits.body_bytes:
+            raise too_large(limits.body_bytes)
     try:
+        if not encodings_asked:
+            return await _read_plain(request, limits.body_bytes)
+        body = Body(",".join(encodings_asked), limits)
         async for chunk in request.stream():
-            body += gzip.feed(chunk, limit - len(body)) if gzip else chunk
-            if len(body) > limit:
-                raise _too_large(limit)
+            body.feed(chunk)
     except ClientDisconnect:
         raise BadInput("cannot read the body: the connection ended before it did") from None
-    if gzip:
-        gzip.end()
-    return bytes(body)
+    return body.end()
 
 
-def _too_large(limit: int) -> TooLarge:
+async def _read_plain(request: Request, limit: int) -> bytes:
+    """A body that is not compressed, copied once at most."""
+    parts, size, more = [], 0, True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        part = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            raise too_large(limit)
+        parts.append(part)
+        more = message.get("more_body", False)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def too_large(limit: int) -> MetricsError:
+    """What a body above the limit is told."""
     return TooLarge(f"cannot take the body: larger than {limit} bytes (limits.body-bytes)")
-
-
-class Gunzip:
-    """Gzip members, one after another, in pieces."""
-
-    def __init__(self) -> None:
-        self._member = zlib.decompressobj(_GZIP)
-        self._begun = False
-
-    def feed(self, data: bytes, most: int) -> bytes:
-        """What the bytes decompress to; at most `most` bytes and one more, which tells that there is more."""
-        found = bytearray()
-        try:
-            while data and len(found) <= most:
-                self._begun = True
-                found += self._member.decompress(data, most + 1 - len(found))
-                data = self._member.unconsumed_tail
-                if self._member.eof:
-                    data, self._member, self._begun = self._member.unused_data, zlib.decompressobj(_GZIP), False
-        except zlib.error as error:
-            raise BadInput(f"cannot decompress the body: {error}") from error
-        return bytes(found)
-
-    def end(self) -> None:
-        """BadInput when the body ended inside a member."""
-        if self._begun:
-            raise BadInput("cannot decompress the body: it is cut short")

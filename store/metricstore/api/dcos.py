@@ -6,7 +6,9 @@ from collections.abc import Callable
 from starlette.requests import Request
 from starlette.responses import Response
 
+from metricstore.api.answers import Message, Pong, Problem
 from metricstore.api.auth import Caller, Permission
+from metricstore.api.descriptions import Answer, Content, Description, Parameter
 from metricstore.api.problems import problem
 from metricstore.api.routes import Route, answer
 from metricstore.engine import Engine
@@ -17,6 +19,17 @@ from metricwire.samples import Place
 HERE = "/system/v1/metrics/v0"
 THERE = "/system/v1/agent/{agent_id}/metrics/v0"
 
+NODE = Parameter("node", "The node; without, the one of the settings, or the first that something fresh is known of.")
+AGENT = Parameter("agent_id", "The node.", place="path")
+CLUSTER = Parameter("cluster", "The node's cluster; without, the one of the settings, or any.")
+HOST = {
+    200: Answer("Its fresh datapoints.", Content(kind=Message)),
+    204: Answer("Nothing fresh is known."),
+    404: Answer("No such node.", Content(kind=Problem)),
+    406: Answer("Another form than JSON was asked for.", Content(kind=Problem)),
+}
+PING = {200: Answer("Somebody is.", Content(kind=Pong)), 404: Answer("No such node.", Content(kind=Problem))}
+
 
 class Dcos:
     """`/system/v1/...`: a node is asked by its name, or by `?node=`, or is the one the settings name."""
@@ -24,12 +37,15 @@ class Dcos:
     def __init__(self, engine: Engine, cluster: str, node: str, clock: Callable[[], float] = time.time) -> None:
         self._engine, self._cluster, self._node, self._clock = engine, cluster, node, clock
         self.routes = tuple(
-            route
-            for prefix in (HERE, THERE)
-            for route in (
-                Route(f"{prefix}/node", ("GET",), Permission.READ, self.node),
-                Route(f"{prefix}/ping", ("GET",), Permission.READ, self.ping),
+            Route(
+                f"{prefix}/{name}",
+                ("GET",),
+                Permission.READ,
+                handler,
+                description=Description((*which, CLUSTER), None, answers),
             )
+            for prefix, which in ((HERE, (NODE,)), (THERE, (AGENT,)))
+            for name, handler, answers in (("node", self.node, HOST), ("ping", self.ping, PING))
         )
 
     async def node(self, request: Request, _: Caller) -> Response:

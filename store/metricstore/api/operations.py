@@ -6,7 +6,12 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from metricstore.api.auth import Caller, Permission
+from metricstore.api.descriptions import Answer, Content, Description
 from metricstore.api.routes import Route
+
+ALIVE = Answer("Alive.", Content("text/plain"))
+READY = Answer("Ready.", Content("text/plain"))
+NOT_YET = Answer("Not ready, and why.", Content("text/plain"))
 
 
 class Operations:
@@ -15,8 +20,10 @@ class Operations:
     def __init__(self, unready: Callable[[], str]) -> None:
         self._unready = unready
         self.routes = (
-            Route("/healthz", ("GET",), Permission.PUBLIC, self.healthz),
-            Route("/readyz", ("GET",), Permission.PUBLIC, self.readyz),
+            Route("/healthz", ("GET",), Permission.PUBLIC, self.healthz, description=Description(answers={200: ALIVE})),
+            Route(
+                "/readyz", ("GET",), Permission.PUBLIC, self.readyz, description=Description(answers={200: READY, 503: NOT_YET})
+            ),
         )
 
     async def healthz(self, _: Request, __: Caller) -> Response:

@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from metricstore.api.encodings import SPOKEN
 from metricwire.errors import (
     BadInput,
     Forbidden,
@@ -39,17 +40,26 @@ def problem(status: int, text: str, headers: dict[str, str] | None = None, **mor
     return Response(orjson.dumps(body), status, headers, "application/json")
 
 
-async def on_expected(_: Request, error: Exception) -> Response:
-    """The answer to an error of ours."""
-    status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+def status_of(error: Exception) -> int:
+    """The status that an error of ours is answered with."""
+    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+
+
+def headers_of(error: Exception) -> dict[str, str]:
+    """What its answer says besides."""
     headers = {}
     if isinstance(error, InvalidToken):
         headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, Unsupported):
-        headers["Accept-Encoding"] = "gzip"
+        headers["Accept-Encoding"] = SPOKEN
     if isinstance(error, Unavailable):
         headers["Retry-After"] = str(error.retry_after)
-    return problem(status, str(error), headers)
+    return headers
+
+
+async def on_expected(_: Request, error: Exception) -> Response:
+    """The answer to an error of ours."""
+    return problem(status_of(error), str(error), headers_of(error))
 
 
 async def on_http(_: Request, error: Exception) -> Response:

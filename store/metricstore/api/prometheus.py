@@ -1,48 +1,93 @@
 """What Prometheus scrapes: the samples of all hosts under their own names, and the store's own state (`metricstore_*`)."""
 
 import asyncio
+import zlib
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import Response
 
 from metricstore.api.auth import Caller, Permission
+from metricstore.api.descriptions import Answer, Content, Description, Parameter
+from metricstore.api.exposition import Exposition, Fresh
 from metricstore.api.routes import Route
 from metricstore.engine import Engine
 from metricstore.ingest import Ingest
-from metricwire import exposition
+from metricwire import accept
+from metricwire.exposition import END, Format, negotiate
 
 INTERVALS = 5  # a series whose last sample is more of its intervals old is not shown
+GZIP_LEVEL = 1  # an exposition repeats itself: more work makes it a fifth smaller and takes three times as long
+
+FORMS = Answer("An exposition.", Content(Format.TEXT.value), (Content(Format.OPENMETRICS.value),))
+NARROWED = (
+    Parameter("cluster", "Series of this cluster alone."),
+    Parameter("hostname", "Series of this host alone."),
+    Parameter("metric", "Series of this metric alone."),
+)
 
 
 class Prometheus:
-    """`/metrics` (samples, then ourselves) and `/metrics/self`; `?cluster=&hostname=&metric=` narrow the samples."""
+    """What Prometheus scrapes, as text 0.0.4 or OpenMetrics 1.0."""
 
-    def __init__(self, engine: Engine, registry: CollectorRegistry, needs: Permission) -> None:
+    def __init__(self, engine: Engine, registry: CollectorRegistry) -> None:
         self._engine, self._registry = engine, registry
-        self.routes = (
-            Route("/metrics", ("GET",), needs, self.metrics),
-            Route("/metrics/self", ("GET",), needs, self.self_metrics),
+        self._exposition = Exposition(engine.labels_of)
+        self._one = asyncio.Lock()  # a second scrape waits: both would only take longer
+
+    def routes(self, needs: Permission) -> tuple[Route, ...]:
+        """The routes of one port."""
+        whole = Description(NARROWED, None, {200: FORMS})
+        return (
+            Route("/metrics", ("GET",), needs, self.metrics, description=whole),
+            Route("/metrics/self", ("GET",), needs, self.self_metrics, description=Description(answers={200: FORMS})),
         )
 
     async def metrics(self, request: Request, _: Caller) -> Response:
-        """The last sample of every series that is still coming in, without timestamps."""
-        wanted = request.query_params
-        samples = [
-            sample
-            for sample in self._engine.fresh(INTERVALS, wanted.get("cluster", ""), wanted.get("hostname", ""))
-            if wanted.get("cluster", sample.series.place.cluster) == sample.series.place.cluster
-            and wanted.get("metric", sample.series.metric) == sample.series.metric
-        ]
-        text = await asyncio.to_thread(exposition.render, samples, self._engine.labels_of)
-        return Response(text + generate_latest(self._registry), media_type=exposition.CONTENT_TYPE)
+        """The last sample of every series that is still coming in, without timestamps, then the store's own state."""
+        asked, form = request.query_params, _format(request)
+        cluster, metric = asked.get("cluster", ""), asked.get("metric", "")
+        async with self._one:
+            fresh = Fresh(*self._engine.fresh_columns(INTERVALS, cluster, asked.get("hostname", "")))
+            unknown = self._exposition.unknown(fresh.numbers, self._engine.generation)
+            keys = [self._engine.key(number) for number in unknown.tolist()]
+            own = self._own(form)
 
-    async def self_metrics(self, _: Request, __: Caller) -> Response:
+            def render() -> Response:
+                self._exposition.learn(unknown, keys)
+                return _response(request, form, self._exposition.render(fresh, form, cluster, metric) + own)
+
+            return await asyncio.to_thread(render)
+
+    async def self_metrics(self, request: Request, _: Caller) -> Response:
         """The store's own state alone."""
-        return Response(generate_latest(self._registry), media_type=exposition.CONTENT_TYPE)
+        form = _format(request)
+        return _response(request, form, self._own(form))
+
+    def _own(self, form: Format) -> bytes:
+        if form is Format.TEXT:
+            return generate_latest(self._registry)
+        text: bytes = generate_openmetrics(self._registry)  # type: ignore[no-untyped-call]
+        return text
+
+
+def _format(request: Request) -> Format:
+    return negotiate(",".join(request.headers.getlist("accept")))
+
+
+def _response(request: Request, form: Format, text: bytes) -> Response:
+    """The exposition, gzip where that is accepted."""
+    assert form is Format.TEXT or text.endswith(END)
+    headers = {"Vary": "Accept, Accept-Encoding"}
+    if accept.coding(",".join(request.headers.getlist("accept-encoding")), "gzip"):
+        packer = zlib.compressobj(GZIP_LEVEL, wbits=31)
+        text = packer.compress(text) + packer.flush()
+        headers["Content-Encoding"] = "gzip"
+    return Response(text, headers=headers, media_type=form.value)
 
 
 class StoreCollector(Collector):
@@ -67,11 +112,11 @@ class StoreCollector(Collector):
         yield lines
         yield CounterMetricFamily("metricstore_lines_received", "Lines received.", ingest.received)
         yield CounterMetricFamily("metricstore_commits", "Times that the log was synced to disk.", engine.commits.commits)
-        yield CounterMetricFamily("metricstore_damaged", "Places of the log that could not be read.", engine.log.damaged)
+        yield CounterMetricFamily("metricstore_damaged", "Places of the log that could not be read.", engine.damaged)
         for name, meaning, value in (
             ("metricstore_series", "Series there are.", engine.series),
             ("metricstore_series_limit", "Series there may be (limits.series).", engine.registry.limit),
-            ("metricstore_window_bytes", "Memory of the windows that samples are kept in.", engine.head.bytes),
+            ("metricstore_window_bytes", "Memory of the windows that samples are kept in.", engine.head.size),
             ("metricstore_log_bytes", "Size of the log on disk.", engine.log.bytes),
             ("metricstore_waiting_samples", "Samples that wait for the disk.", engine.commits.waiting),
             ("metricstore_read_only", "1 while the disk takes no samples.", int(engine.commits.full)),

@@ -1,11 +1,14 @@
 """HTTP connections with bounds. uvicorn has none for the size of a header or the time that it takes, and keeps no room free.
 
 Anybody can open a connection, before any token is looked at. So one that does not send its request in time ends, and where all
-places are taken, the one that has had no request under way for the longest gives up its place to the newcomer.
+places are taken, the one that has had no request under way for the longest gives up its place to the newcomer. Answers that
+clients are slow to fetch share a bounded memory: where they need more, the slowest client is given up.
 """
 
 import asyncio
 import http
+import socket
+import struct
 from collections import Counter
 from typing import Any, NamedTuple
 
@@ -20,10 +23,16 @@ class Bounds(NamedTuple):
     connections: int
     per_address: int = 0  # 0: as many as there may be in all
     head_time: float = 10.0  # from its first byte, or the connection's begin, to the end of the header
-    body_time: float = 30.0  # for a body, or an answer, that is slower than `rate`
+    body_time: float = 10.0  # for a body, or an answer, that is slower than `rate`
+    linger_time: float = 5.0  # for what still comes of a body whose request was answered before its end
     rate: int = 1024  # bytes per second
     head_bytes: int = 32 * 1024
     fields: int = 100
+    linger_bytes: int = 64 * 1024**2  # of such a body
+    send_bytes: int = 256 * 1024  # that the kernel takes of one answer; left alone it takes 4 MiB from each slow client's
+    unread_bytes: int = 16 * 1024**2  # of answers that clients have not fetched, all connections together
+    unread_time: float = 0.1  # that a client has before it can be called slow
+    unread_rate: int = 1024**2  # bytes per second of a client that is not slow
 
 
 TEXTS = {
@@ -32,6 +41,9 @@ TEXTS = {
     431: "cannot read the request: its header is longer than 32 KiB or has more than 100 fields",
     503: "cannot take another connection: as many are open as may be (limits.connections, limits.connections-per-address)",
 }
+# Fields of which one counts. Two of them are not for us and a proxy in front of us to choose from.
+ONE_ANSWER = frozenset({b"authorization", b"content-encoding"})
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 s
 
 
 class Room:
@@ -42,6 +54,7 @@ class Room:
         self._inside: dict[BoundedProtocol, str] = {}
         self._addresses: Counter[str] = Counter()
         self._idle: dict[BoundedProtocol, None] = {}  # the one idle longest first
+        self._unread: dict[BoundedProtocol, tuple[int, float]] = {}  # bytes that the client had to fetch at that time
 
     def enter(self, one: "BoundedProtocol", address: str) -> bool:
         """Whether there is room for one more; another one may have to go for it."""
@@ -60,6 +73,7 @@ class Room:
     def leave(self, one: "BoundedProtocol") -> None:
         """It has gone; nothing if it was not in."""
         self._idle.pop(one, None)
+        self._unread.pop(one, None)
         address = self._inside.pop(one, None)
         if address is not None:
             self._addresses[address] -= 1
@@ -75,9 +89,36 @@ class Room:
         """A request of it is under way."""
         self._idle.pop(one, None)
 
+    def holds(self, one: "BoundedProtocol", size: int, now: float) -> None:
+        """So many bytes wait for its client; where all together are too many, slow clients go, the slowest first."""
+        self._unread[one] = size, now
+        waiting = {other: other.transport.get_write_buffer_size() for other in self._unread}
+        excess = sum(waiting.values()) - self.bounds.unread_bytes
+        if excess <= 0:
+            return
+        rates = {
+            other: (had - waiting[other]) / (now - since)
+            for other, (had, since) in self._unread.items()
+            if now - since > self.bounds.unread_time
+        }
+        for other in sorted(rates, key=rates.__getitem__):
+            if excess <= 0 or rates[other] >= self.bounds.unread_rate:
+                break
+            excess -= waiting[other]
+            self.leave(other)
+            other.reset()
+
+    def fetched(self, one: "BoundedProtocol") -> None:
+        """Its client has caught up."""
+        self._unread.pop(one, None)
+
 
 class _TooLong(Exception):
     """Inside this module: the header exceeds a bound."""
+
+
+class _Malformed(Exception):
+    """Inside this module: the header is not one of HTTP/1.1 or 1.0."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -92,12 +133,15 @@ class BoundedProtocol(HttpToolsProtocol):
         self._write_timer: asyncio.TimerHandle | None = None
         self._steps = 0  # times that the parser had something whole for us
         self._held = 0  # bytes that came since then: the parser keeps them
-        self._head = self._fields = 0  # bytes and fields of the header so far
+        self._head = self._fields = self._hosts = 0  # bytes, fields and fields `host` of the header so far
         self._body = 0
+        self._linger = -1  # bytes that are still read and dropped after an early answer; -1: none was given
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A place, or 503."""
         super().connection_made(transport)
+        sock = transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._bounds.send_bytes)
         if self._room.enter(self, self.client[0] if self.client else ""):
             self._room.rests(self)
             self._await_head()
@@ -115,6 +159,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Feed the parser, and see that it gets somewhere."""
         if self._ended:
+            self._drop(len(data))
             return
         self._unset_keepalive_if_required()
         before, status = self._steps, 0
@@ -134,7 +179,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Count anew."""
-        self._head = self._fields = 0
+        self._head = self._fields = self._hosts = 0
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -143,10 +188,25 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A field of the header, or behind a chunked body."""
+        """A field of the header, or behind a chunked body: those are counted and dropped, for nobody waits for them."""
         self._fields += 1
         self._count(len(name) + len(value) + 4)
+        if self._reading_body:
+            return
         super().on_header(name, value)
+        name = self.headers[-1][0]
+        if name == b"host":
+            self._hosts += 1
+        elif name in ONE_ANSWER:
+            self._join()
+
+    def _join(self) -> None:
+        """Make a list of this field and the one of its name before (RFC 9110, 5.3): neither can be taken for the whole."""
+        name, value = self.headers[-1]
+        before = [index for index, (known, _) in enumerate(self.headers[:-1]) if known == name]
+        if before:
+            self.headers[before[0]] = name, self.headers[before[0]][1] + b", " + value
+            del self.headers[-1]
 
     def _count(self, size: int) -> None:
         self._head += size
@@ -155,12 +215,20 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """From here on the body is waited for."""
+        self._check_form()
         self._steps += 1
         self._body, self._reading_body = 0, True
         self._stop_timer()
         self._timer = self.loop.call_later(self._bounds.body_time, self._on_slow_body, 0)
         self._room.works(self)
         super().on_headers_complete()
+
+    def _check_form(self) -> None:
+        """_Malformed for what the parser lets through and RFC 9112 does not (2.3, 3.2, 6.1)."""
+        version = self.parser.get_http_version()
+        chunked_1_0 = version == "1.0" and any(name == b"transfer-encoding" for name, _ in self.headers)
+        if version not in ("1.0", "1.1") or self._hosts > 1 or (version == "1.1" and not self._hosts) or chunked_1_0:
+            raise _Malformed
 
     def on_body(self, body: bytes) -> None:
         """Part of the body."""
@@ -176,10 +244,25 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Answered."""
+        """Answered. Where the body has not ended, the client is told to stop, and what is under way of it is dropped."""
         if not self.pipeline:
             self._room.rests(self)
         super().on_response_complete()
+        early = self._reading_body and self.cycle.response_complete  # not of a request that stands in a pipeline behind it
+        if early and not self._ended and not self.transport.is_closing():
+            self._ended, self._linger = True, self._bounds.linger_bytes
+            self._unset_keepalive_if_required()
+            self._stop_timer()
+            self._timer = self.loop.call_later(self._bounds.linger_time, self.transport.abort)
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
+
+    def _drop(self, size: int) -> None:
+        """Let bytes go: closing while they come would take the answer from the client. Too many end that."""
+        if self._linger >= 0:
+            self._linger -= size
+            if self._linger < 0:
+                self.transport.abort()
 
     # Deadlines
 
@@ -202,12 +285,14 @@ class BoundedProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """The client does not keep up with the answer."""
         super().pause_writing()
+        waiting = self.transport.get_write_buffer_size()
+        self._room.holds(self, waiting, self.loop.time())
         if self._write_timer is None:
-            waiting = self.transport.get_write_buffer_size()
             self._write_timer = self.loop.call_later(self._bounds.body_time, self._on_slow_reader, waiting)
 
     def resume_writing(self) -> None:
         """It has caught up."""
+        self._room.fetched(self)
         if self._write_timer is not None:
             self._write_timer.cancel()
             self._write_timer = None
@@ -216,9 +301,15 @@ class BoundedProtocol(HttpToolsProtocol):
     def _on_slow_reader(self, before: int) -> None:
         waiting = self.transport.get_write_buffer_size()
         if before - waiting < self._bounds.rate * self._bounds.body_time:
-            self.transport.abort()
+            self.reset()
         else:
             self._write_timer = self.loop.call_later(self._bounds.body_time, self._on_slow_reader, waiting)
+
+    def reset(self) -> None:
+        """End at once; what the kernel holds for a client that does not read is dropped too."""
+        sock = self.transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        self.transport.abort()
 
     def _end(self, status: int) -> None:
         """Say why, unless an answer is being written, and close."""

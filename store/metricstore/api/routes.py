@@ -9,37 +9,87 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route as Path
+from starlette.types import Receive, Scope, Send
 
 from metricstore.api import problems
 from metricstore.api.auth import Caller, Gate, Permission
+from metricstore.api.descriptions import Description
 from metricwire.errors import MetricsError
 
 Handler = Callable[[Request, Caller], Awaitable[Response]]
 
 
+def authorization(request: Request) -> str | None:
+    """The header that says who asks."""
+    return request.headers.get("authorization")
+
+
 class Route(NamedTuple):
-    """One path, with and without a slash at its end; GET brings HEAD along where asking changes nothing (`safe`)."""
+    """One path, with and without a slash at its end; GET brings HEAD along where asking changes nothing (`safe`).
+
+    `proof` finds what the caller proves who it is with; `refuse` is the form of this route's errors, where it has its own.
+    """
 
     path: str
     methods: tuple[str, ...]
     needs: Permission
     handler: Handler
     safe: bool = True
+    description: Description = Description()
+    proof: Callable[[Request], str | None] = authorization
+    refuse: Callable[[MetricsError], Response] | None = None
 
 
-def application(gate: Gate, routes: Iterable[Route]) -> FastAPI:
-    """An application of these routes and no others; all errors answered in the documented shape."""
+class Application:
+    """These routes and no others; all errors answered in the documented shape.
+
+    A path that is spelt out in the table goes straight to its handler: the framework's machinery around each request takes more
+    time than a write. Everything else (parameters in paths, no such route, wrong method) is the framework's.
+    """
+
+    def __init__(self, gate: Gate, routes: Iterable[Route]) -> None:
+        routes = tuple(routes)
+        self.framework = _framework(gate, routes)
+        self._endpoints = {
+            (method, path): _guarded(gate, route) for route in routes for path in _paths(route) for method in _methods(route)
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        endpoint = self._endpoints.get((scope.get("method", ""), scope.get("path", "")))
+        if endpoint is None:
+            await self.framework(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        try:
+            response = await endpoint(request)
+        except MetricsError as error:
+            response = await problems.on_expected(request, error)
+        except Exception as error:  # noqa: BLE001 - the edge: a bug is answered as such, and logged
+            response = await problems.on_unexpected(request, error)
+        await response(scope, receive, send)
+
+
+def _framework(gate: Gate, routes: Iterable[Route]) -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.add_exception_handler(MetricsError, problems.on_expected)
     app.add_exception_handler(HTTPException, problems.on_http)
     app.add_exception_handler(Exception, problems.on_unexpected)
     for route in routes:
-        methods = {*route.methods, *(["HEAD"] if route.safe and "GET" in route.methods else [])}
-        for path in {route.path.rstrip("/") or "/", route.path.rstrip("/") + "/"}:
-            made = Path(path, _guarded(gate, route), methods=list(methods))
-            made.methods = methods  # Starlette adds HEAD to every GET
+        for path in _paths(route):
+            made = Path(path, _guarded(gate, route), methods=list(_methods(route)))
+            made.methods = _methods(route)  # Starlette adds HEAD to every GET
             app.router.routes.append(made)
     return app
+
+
+def _methods(route: Route) -> set[str]:
+    return {*route.methods, *(["HEAD"] if route.safe and "GET" in route.methods else [])}
+
+
+def _paths(route: Route) -> set[str]:
+    """With and without a slash at the end."""
+    return {route.path.rstrip("/") or "/", route.path.rstrip("/") + "/"}
 
 
 def answer(content: object) -> Response:
@@ -49,7 +99,12 @@ def answer(content: object) -> Response:
 
 def _guarded(gate: Gate, route: Route) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
-        caller = await gate.admit(request.headers.get("authorization"), route.needs)
-        return await route.handler(request, caller)
+        try:
+            caller = await gate.admit(route.proof(request), route.needs)
+            return await route.handler(request, caller)
+        except MetricsError as error:
+            if route.refuse is None:
+                raise
+            return route.refuse(error)
 
     return endpoint

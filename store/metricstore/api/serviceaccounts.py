@@ -20,8 +20,8 @@ from metricwire.tokens import Claims, KubernetesKeys, verify_service_account
 
 logger = logging.getLogger(__name__)
 
-REFRESH = 300.0  # seconds that fetched keys count; a removed one is dead by then
-RETRY = 10.0  # seconds between two attempts, also when a token names a key we do not have
+REFRESH = 8.0  # seconds that fetched keys count; a removed one is dead by then
+RETRY = 4.0  # seconds between two attempts, also when a token names a key we do not have
 ANSWER_MAX = 1024**2  # bytes of an answer that is read
 
 
@@ -84,8 +84,16 @@ class ClusterKeys:
 
     def _fetch(self) -> KubernetesKeys:
         issuer = self._get("/.well-known/openid-configuration")["issuer"]
-        keys = [jwt.PyJWK(key) for key in self._get("/openid/v1/jwks")["keys"]]
-        return KubernetesKeys({key.key_id: key for key in keys if key.key_id}, issuer, self._settings.audience)
+        keys = {}
+        for found in self._get("/openid/v1/jwks")["keys"]:
+            try:
+                key = jwt.PyJWK(found)
+            except jwt.PyJWTError as error:
+                logger.warning("one of the API server's keys is left out: %s", error)
+                continue
+            if key.key_id:
+                keys[key.key_id] = key
+        return KubernetesKeys(keys, issuer, self._settings.audience)
 
     def _get(self, path: str) -> dict[str, Any]:
         token = Path(self._settings.token_file).read_text().strip()

@@ -6,13 +6,18 @@ An entry becomes visible (`apply` is called, on the event loop) after it is dura
 import asyncio
 import itertools
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from metricstore.disk import formats
-from metricstore.disk.formats import Columns, Kind
-from metricstore.disk.log import Log, Payload
+from metricstore.disk.catalogue import Catalogue
+from metricstore.disk.formats import Columns, Freed, Kind
+from metricstore.disk.log import Log
+from metricstore.disk.records import Payload
 from metricwire.errors import Unavailable
 from metricwire.samples import Labels, SeriesKey
 
@@ -20,17 +25,32 @@ logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 RETRY_AFTER = 5  # seconds that a writer is told to wait while the disk takes nothing
+PAUSE = 0.001  # seconds from one commit to the next: what comes meanwhile shares a sync
 
 
 class Entry(NamedTuple):
     """What one request writes."""
 
     columns: Columns
-    labels: list[Labels]
+    labels: Sequence[Labels]
+    freed: Freed | None
     done: "asyncio.Future[None]"
 
+    @property
+    def size(self) -> int:
+        """Samples and labels."""
+        return len(self.columns.numbers) + len(self.labels)
 
-class State(NamedTuple):
+
+class Batch(NamedTuple):
+    """What is committed together: all that changes the samples, in order, then labels."""
+
+    columns: Columns
+    labels: list[Labels]
+    freed: list[Freed]
+
+
+class Repeated(NamedTuple):
     """What a new segment repeats, so that older segments can go."""
 
     labels: list[Labels]
@@ -43,99 +63,149 @@ class Commits:
     def __init__(
         self,
         log: Log,
+        catalogue: Catalogue,
         key_of: Callable[[int], SeriesKey],
-        apply: Callable[[Columns, list[Labels]], None],
-        state: Callable[[], State],
+        apply: Callable[[Batch], None],
+        repeated: Callable[[], Repeated],
         on_broken: Callable[[Exception], None],
         waiting_max: int,
     ) -> None:
         self.full = False
         self.waiting = 0  # samples and labels in the queue
         self.commits = 0
-        self._log, self._key_of, self._apply, self._state = log, key_of, apply, state
+        self._log, self._catalogue = log, catalogue
+        self._key_of, self._apply, self._repeated = key_of, apply, repeated
         self._on_broken, self._waiting_max = on_broken, waiting_max
-        self._named: set[int] = set()  # series that the current segment has named
+        self._named = np.zeros(1024, bool)  # by number: the catalogue has it
         self._entries: list[Entry] = []
+        self._rotations: list[asyncio.Future[int]] = []
         self._thread = ThreadPoolExecutor(1, "log")
         self._task: asyncio.Task[None] | None = None
+        self._begun = 0.0  # when the last commit began
 
-    async def write(self, columns: Columns, labels: list[Labels]) -> None:
+    async def write(self, columns: Columns, labels: Sequence[Labels], freed: Freed | None = None) -> None:
         """Return when it is durable and visible. Unavailable when the disk takes nothing, or too much waits already."""
-        count = len(columns.numbers) + len(labels)
-        if self.waiting and self.waiting + count > self._waiting_max:
-            raise Unavailable(f"cannot store now: more than {self._waiting_max} samples wait for the disk (limits.waiting)", 1)
         done = asyncio.get_running_loop().create_future()
-        self._entries.append(Entry(columns, labels, done))
-        self.waiting += count
+        entry = Entry(columns, labels, freed, done)
+        if self.waiting and self.waiting + entry.size > self._waiting_max:
+            raise Unavailable(f"cannot store now: more than {self._waiting_max} samples wait for the disk (limits.waiting)", 1)
+        self._entries.append(entry)
+        self.waiting += entry.size
+        self._go()
+        await done
+
+    async def rotate(self) -> int:
+        """Begin a new segment; its number. All that earlier ones hold is visible then. OSError."""
+        done = asyncio.get_running_loop().create_future()
+        self._rotations.append(done)
+        self._go()
+        number: int = await done
+        return number
+
+    async def trim(self, first: int) -> None:
+        """Remove the log's segments before that one. OSError leaves some."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._log.trim, first)
+
+    async def rewrite(self, named: Sequence[tuple[int, SeriesKey]]) -> None:
+        """Let the catalogue name these and no others. OSError leaves what it names."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._catalogue.rewrite, named)
+
+    def _go(self) -> None:
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._drain())
-        await done
 
     async def _drain(self) -> None:
         """Commit until nothing waits."""
         loop = asyncio.get_running_loop()
-        while self._entries:
+        while self._entries or self._rotations:
+            if self._rotations:
+                await self._rotate(loop)
+                continue
+            early = self._begun + PAUSE - loop.time()
+            if early > 0:
+                await asyncio.sleep(early)
+            self._begun = loop.time()
             entries, self._entries = self._entries, []
+            batch = _together(entries)
             try:
-                state = self._state() if self._log.full else None
-                await loop.run_in_executor(self._thread, self._commit, entries, state)
-                self._publish(entries)
+                repeated = self._repeated() if self._log.full else None
+                await loop.run_in_executor(self._thread, self._commit, batch, repeated)
+                self._publish(batch, entries)
             except OSError as error:
                 self._refuse(entries, error)
             except Exception as error:
                 # What is durable now may not be visible, or the other way round: only a new start brings them together.
                 logger.critical("BUG: cannot commit: %s; stopping", error, exc_info=error)
                 self._on_broken(error)
-                self._fail(entries, f"an error of the store: {error}")
-            self.waiting -= sum(len(entry.columns.numbers) + len(entry.labels) for entry in entries)
+                _fail(entries, f"an error of the store: {error}")
+            self.waiting -= sum(entry.size for entry in entries)
+
+    async def _rotate(self, loop: asyncio.AbstractEventLoop) -> None:
+        waiting, self._rotations = self._rotations, []
+        try:
+            number: int = await loop.run_in_executor(self._thread, self._begin, self._repeated())
+        except OSError as error:
+            for one in waiting:
+                one.set_exception(error)
+        else:
+            for one in waiting:
+                one.set_result(number)
 
     def begin_segment(self) -> None:
         """Begin a new segment with the state as it is; OSError leaves the old one in use, or none."""
-        self._begin(self._state())
+        self._begin(self._repeated())
 
-    def _begin(self, state: State) -> None:
-        frequencies = list(state.frequencies.items())
-        self._log.begin(
-            [Payload(Kind.LABELS, formats.pack_labels(part)) for part in _chunks(state.labels)]
+    def _begin(self, repeated: Repeated) -> int:
+        frequencies = list(repeated.frequencies.items())
+        return self._log.begin(
+            [Payload(Kind.LABELS, formats.pack_labels(part)) for part in _chunks(repeated.labels)]
             + [Payload(Kind.FREQUENCIES, formats.pack_frequencies(dict(part))) for part in _chunks(frequencies)]
         )
-        self._named = set()
 
-    def _commit(self, entries: list[Entry], state: State | None) -> None:
-        """In the log's thread: one append and one sync for all entries. All or none."""
-        if state is not None:
-            self._begin(state)
-        records, newest = [], 0
-        new: dict[int, None] = {}
-        for entry in entries:
-            if entry.labels:
-                records.append(Payload(Kind.LABELS, formats.pack_labels(entry.labels)))
-            if len(entry.columns.numbers):
-                new |= dict.fromkeys(set(entry.columns.numbers.tolist()) - self._named)
-                records.append(Payload(Kind.SAMPLES, formats.pack_samples(entry.columns)))
-                newest = max(newest, int(entry.columns.timestamps.max()))
-        named = ((number, self._key_of(number)) for number in new)
-        series = [Payload(Kind.SERIES, formats.pack_series(part)) for part in _chunks(named)]
-        self._log.append(series, records, newest)
-        self._named |= new.keys()
+    def known(self, numbers: NDArray[np.int64]) -> None:
+        """The catalogue has these series."""
+        self._reserve(int(numbers.max(initial=0)) + 1)
+        self._named[numbers] = True
 
-    def _publish(self, entries: list[Entry]) -> None:
+    def _reserve(self, size: int) -> None:
+        if size > len(self._named):
+            self._named = np.concatenate([self._named, np.zeros(max(size, 2 * len(self._named)) - len(self._named), bool)])
+
+    def _commit(self, batch: Batch, repeated: Repeated | None) -> None:
+        """In the log's thread: one append and one sync for all. All or none; names of series may stay without samples."""
+        if repeated is not None:
+            self._begin(repeated)
+        records = [Payload(Kind.LABELS, formats.pack_labels(part)) for part in _chunks(batch.labels)]
+        numbers = batch.columns.numbers
+        if len(numbers):
+            self._reserve(int(numbers.max()) + 1)
+            new = np.unique(numbers[~self._named[numbers]])
+            if len(new):
+                self._catalogue.append([(number, self._key_of(number)) for number in new.tolist()])
+                self._named[new] = True
+            for at in range(0, len(numbers), _RECORD_SAMPLES):
+                part = batch.columns.at(slice(at, at + _RECORD_SAMPLES))
+                records.append(Payload(Kind.SAMPLES, formats.pack_samples(part)))
+        records += [Payload(Kind.FREED, formats.pack_freed(one)) for one in batch.freed]
+        self._log.append(records)
+
+    def _publish(self, batch: Batch, entries: Iterable[Entry]) -> None:
         if self.full:
             self.full = False
             logger.info("the disk takes samples again")
         self.commits += 1
+        self._apply(batch)
         for entry in entries:
-            self._apply(entry.columns, entry.labels)
             if not entry.done.done():  # its client may have gone
                 entry.done.set_result(None)
 
     def _refuse(self, entries: list[Entry], error: OSError) -> None:
-        if self._log.broken:
+        if self._log.broken or self._catalogue.broken:
             logger.critical("cannot write the log: %s; stopping, nothing more is acknowledged", error)
             self._on_broken(error)
         else:
             self.report_full(error)
-        self._fail(entries, f"the disk refuses: {error.strerror or error}")
+        _fail(entries, f"the disk refuses: {error.strerror or error}")
 
     def report_full(self, error: OSError) -> None:
         """The disk takes nothing now."""
@@ -145,17 +215,33 @@ class Commits:
             )
         self.full = True
 
-    def _fail(self, entries: Iterable[Entry], cause: str) -> None:
-        for entry in entries:
-            if not entry.done.done():
-                entry.done.set_exception(Unavailable(f"cannot store now: {cause}", RETRY_AFTER))
-
     async def close(self) -> None:
-        """Commit what waits, then end the thread and close the log."""
+        """Commit what waits, then end the thread and close the files."""
         if self._task is not None:
             await asyncio.wait([self._task])
         self._thread.shutdown()
         self._log.close()
+        self._catalogue.close()
+
+
+_RECORD_SAMPLES = 2_000_000  # of one record, which has an end (formats.RECORD_LONGEST)
+
+
+def _together(entries: list[Entry]) -> Batch:
+    """All entries as one; what is freed comes after the samples that came with it: an entry has one or the other."""
+    columns = [entry.columns for entry in entries if len(entry.columns.numbers)]
+    joined = Columns.joined(columns) if columns else NO_SAMPLES
+    labels = [one for entry in entries for one in entry.labels]
+    return Batch(joined, labels, [entry.freed for entry in entries if entry.freed])
+
+
+NO_SAMPLES = Columns(np.zeros(0, np.uint32), np.zeros(0, np.int64), np.zeros(0, np.float64))
+
+
+def _fail(entries: Iterable[Entry], cause: str) -> None:
+    for entry in entries:
+        if not entry.done.done():
+            entry.done.set_exception(Unavailable(f"cannot store now: {cause}", RETRY_AFTER))
 
 
 def _chunks(items: Iterable[Item]) -> Iterable[list[Item]]:

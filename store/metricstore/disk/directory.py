@@ -7,8 +7,9 @@ from pathlib import Path
 
 import msgspec
 
+from metricstore.disk import formats
 from metricstore.disk.files import Files
-from metricstore.disk.formats import FORMAT, IDENTITY_NAME, LOCK_NAME, LOG_NAME
+from metricstore.disk.formats import FORMAT, IDENTITY_NAME, LOCK_NAME
 from metricwire.errors import SettingsError
 
 logger = logging.getLogger(__name__)
@@ -19,10 +20,12 @@ class Directory:
 
     def __init__(self, path: Path, cluster: str, files: Files) -> None:
         self.path = path
-        self.log = path / LOG_NAME
+        self.log, self.names = path / formats.LOG_NAME, path / formats.NAMES_NAME
+        self.blocks, self.archive = path / formats.BLOCKS_NAME, path / formats.ARCHIVE_NAME
+        self.quarantine = path / formats.QUARANTINE_NAME
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            for folder in (path, self.log):  # one by one: `parents` gives the folders above no mode
+            for folder in (path, self.log, self.names, self.blocks):  # one by one: `parents` gives the folders above no mode
                 folder.mkdir(mode=0o700, exist_ok=True)
             self._lock = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -56,7 +59,7 @@ class Directory:
             raise SettingsError(f"cannot use data folder {self.path}: it belongs to cluster {known['cluster']}, not {cluster}")
         if not known or (cluster and not known.get("cluster")):
             try:
-                files.replace(path, msgspec.json.encode({"format": FORMAT, "cluster": cluster}))
+                files.replace(path, [msgspec.json.encode({"format": FORMAT, "cluster": cluster})])
             except OSError as error:
                 raise SettingsError(f"cannot use data folder {self.path}: {error.strerror}") from error
 

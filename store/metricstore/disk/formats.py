@@ -1,32 +1,42 @@
 """Every name, magic number and layout on disk.
 
-    directory = "store.json" "lock" "log/" { segment names }
+    directory  = "store.json" "lock" "checkpoint" "names/" "log/" "blocks/" "archive/" "quarantine/"
     store.json = {"format": 1, "cluster": "<name or empty>"}
-    segment   = "<20 digits>-<16 hex digits>.log"      numbered upwards; a new one at every start; the hex digits are its marker
-    names     = the same with ".names"                 the segment's series records once more
-    segment, names = { record }
-    record    = "MXR1" kind:u8 length:u32 crc:u32 payload     crc: CRC-32 of marker, kind, length, payload
-    payload   = series | samples | labels | frequencies       by kind; integers little-endian
+    log/       = { "<20 digits>-<16 hex digits>.log" }       segments, numbered upwards; a new one at every start
+    names/     = { "<20 digits>-<16 hex digits>.a" and ".b" }      the same series records twice
+    segment, names, checkpoint = { record }          the hex digits in the file's name are its marker; none: 8 zero bytes
+    record     = "MXR1" kind:u8 length:u32 crc:u32 payload     crc: CRC-32 of marker, kind, length, payload
+    payload    = series | samples | labels | frequencies | freed | state      by kind; integers little-endian
 
-    series      = msgpack [[number, cluster, host, type, type_id, stype, stype_id, metric, [[tag, value]...]]...]
-                  what this segment calls by these numbers; before the first samples of each
-    samples     = number:u32*count timestamp:i64*count value:f64*count
+    series      = msgpack [[cluster, host, type, type_id, stype, stype_id, [[number, metric, [[tag, value]...]]...]]...]
+                  what these numbers mean wherever they stand, for good; before the first samples of each
+    samples     = count:u32 base:i64 width:u8 number:u32*count offset:u<8*width>*count value:f64*count
+                  timestamp = base + offset; width 0, 2, 4 or 8 bytes
     labels      = msgpack [[cluster, host, type, type_id, stype, stype_id, [[label, value]...]]...]
     frequencies = msgpack {metric: seconds}            observed, not configured
+    freed       = before:i64 number:u32*              what these series hold in windows that end before then is forgotten
+    state       = segment:u64 given:u64 length:u32 zstd(number:u32* step:i32* phase:i32* first:i64* last:i64* moved:u8*)
+                  what of the log is in blocks: replay begins with that segment, on series that are as said here;
+                  numbers below `given` were given once
 
-A segment needs no other one to be read: numbers hold within one segment. What names the series is kept in two files, so that no
-single damage takes the samples of others. The marker is random: no bytes that a client sends can be taken for a record.
+    blocks/     = { "<8 digits>-<16 hex digits>.block" }      frequency; window as 64-bit two's complement
+    block       = "MXB1" frequency:u32 window:i64 chunks:u32 crc:u32 table chunk*      crc: of all before it and the table
+    table       = key:u32*chunks length:u32*chunks crc:u32*chunks      key: series number // 128; ascending
+    chunk       = see codec: up to 128 series, 64 values each; member = series number % 128
+
+Markers are random: no bytes that a client sends can be taken for a record.
 """
 
 import enum
 import re
 import struct
 import zlib
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
+import zstandard
 from numpy.typing import NDArray
 
 from metricwire.samples import Labels, Place, SeriesKey
@@ -34,15 +44,24 @@ from metricwire.samples import Labels, Place, SeriesKey
 FORMAT = 1
 IDENTITY_NAME = "store.json"
 LOCK_NAME = "lock"
-LOG_NAME = "log"
-SEGMENT_NAME = re.compile(r"([0-9]{20})-([0-9a-f]{16})\.log")
+CHECKPOINT_NAME = "checkpoint"
+LOG_NAME, NAMES_NAME, BLOCKS_NAME, ARCHIVE_NAME, QUARANTINE_NAME = "log", "names", "blocks", "archive", "quarantine"
+FILE_NAME = re.compile(r"([0-9]{20})-([0-9a-f]{16})(\.log|\.a|\.b)")
+BLOCK_NAME = re.compile(r"([0-9]{8})-([0-9a-f]{16})\.block")
+NO_MARKER = bytes(8)
 RECORD_HEAD = struct.Struct("<4sBII")
 RECORD_MAGIC = b"MXR1"
 RECORD_LONGEST = 64 * 1024**2  # bytes of a payload; a longer length is damage
 STATE_CHUNK = 1000  # labels, frequencies or names in one record
-SAMPLE_BYTES = 20
+BLOCK_HEAD = struct.Struct("<4sIqII")
+BLOCK_MAGIC = b"MXB1"
+CHUNK_SERIES = 128
+_SAMPLES_HEAD = struct.Struct("<IqB")
+_FREED_HEAD = struct.Struct("<q")
+_STATE_HEAD = struct.Struct("<QQI")
+_OFFSETS = {0: None, 2: np.dtype("<u2"), 4: np.dtype("<u4"), 8: np.dtype("<u8")}
 _Pairs = tuple[tuple[str, str], ...]
-_SERIES = msgspec.msgpack.Decoder(list[tuple[int, str, str, str, str, str, str, str, _Pairs]])
+_SERIES = msgspec.msgpack.Decoder(list[tuple[str, str, str, str, str, str, list[tuple[int, str, _Pairs]]]])
 _LABELS = msgspec.msgpack.Decoder(list[tuple[str, str, str, str, str, str, _Pairs]])
 _FREQUENCIES = msgspec.msgpack.Decoder(dict[str, int])
 Form = TypeVar("Form")
@@ -55,6 +74,8 @@ class Kind(enum.IntEnum):
     SAMPLES = 2
     LABELS = 3
     FREQUENCIES = 4
+    FREED = 5
+    STATE = 6
 
 
 class Columns(NamedTuple):
@@ -64,19 +85,60 @@ class Columns(NamedTuple):
     timestamps: NDArray[np.int64]
     values: NDArray[np.float64]
 
+    def at(self, which: NDArray[np.generic] | slice) -> "Columns":
+        """Those samples."""
+        return Columns(self.numbers[which], self.timestamps[which], self.values[which])
+
+    @staticmethod
+    def joined(parts: "Sequence[Columns]") -> "Columns":
+        """All parts, one after another."""
+        if len(parts) == 1:
+            return parts[0]
+        return Columns(
+            np.concatenate([part.numbers for part in parts]),
+            np.concatenate([part.timestamps for part in parts]),
+            np.concatenate([part.values for part in parts]),
+        )
+
+
+class Freed(NamedTuple):
+    """What these series hold in windows that end before that time is forgotten."""
+
+    numbers: NDArray[np.int64]
+    before: int
+
+
+class State(NamedTuple):
+    """The series as the blocks have them, and the first segment of the log that is not in blocks; see SeriesTable.
+
+    `given`: numbers below it were given to series once, and to no other.
+    """
+
+    segment: int
+    given: int
+    numbers: NDArray[np.int64]
+    step: NDArray[np.int32]
+    phase: NDArray[np.int32]
+    first: NDArray[np.int64]
+    last: NDArray[np.int64]
+    moved: NDArray[np.uint8]
+
+
+_STATE_COLUMNS: tuple[np.dtype[Any], ...] = tuple(map(np.dtype, ("<u4", "<i4", "<i4", "<i8", "<i8", "u1")))
+
 
 class Damaged(Exception):
     """Bytes that are no record, or a payload that is not of its kind's form."""
 
 
-def segment_name(number: int, marker: bytes) -> str:
-    """The file name of the segment."""
-    return f"{number:020}-{marker.hex()}.log"
+def file_name(number: int, marker: bytes, ending: str) -> str:
+    """The name of a segment (`.log`) or of names (`.a`, `.b`)."""
+    return f"{number:020}-{marker.hex()}{ending}"
 
 
-def names_name(segment: str) -> str:
-    """The name of the file beside it that holds its series records once more."""
-    return segment.removesuffix(".log") + ".names"
+def block_name(frequency: int, window: int) -> str:
+    """The name of a block."""
+    return f"{frequency:08}-{window % 2**64:016x}.block"
 
 
 def checksum(marker: bytes, kind: int, payload: bytes) -> int:
@@ -85,33 +147,52 @@ def checksum(marker: bytes, kind: int, payload: bytes) -> int:
 
 
 def record(marker: bytes, kind: Kind, payload: bytes) -> bytes:
-    """A whole record of the segment with that marker."""
+    """A whole record of the file with that marker."""
     return RECORD_HEAD.pack(RECORD_MAGIC, kind, len(payload), checksum(marker, kind, payload)) + payload
 
 
 def pack_samples(columns: Columns) -> bytes:
     """Payload of a samples record."""
-    return b"".join(column.tobytes() for column in columns)
+    count = len(columns.numbers)
+    base = int(columns.timestamps.min()) if count else 0
+    span = int(columns.timestamps.max()) - base if count else 0
+    width = 0 if span == 0 else 2 if span < 2**16 else 4 if span < 2**32 else 8
+    form = _OFFSETS[width]
+    offsets = b"" if form is None else (columns.timestamps - base).astype(form).tobytes()
+    head = _SAMPLES_HEAD.pack(count, base, width)
+    return b"".join((head, columns.numbers.tobytes(), offsets, columns.values.tobytes()))
 
 
 def unpack_samples(payload: bytes) -> Columns:
     """What a samples record holds. Damaged when the length does not fit."""
-    count, rest = divmod(len(payload), SAMPLE_BYTES)
-    if rest:
+    try:
+        count, base, width = _SAMPLES_HEAD.unpack_from(payload)
+        form = _OFFSETS[width]
+    except (struct.error, KeyError) as error:
+        raise Damaged("no head of a samples record") from error
+    at = _SAMPLES_HEAD.size
+    if len(payload) != at + count * (4 + width + 8):
         raise Damaged("the length does not fit")
-    numbers = np.frombuffer(payload, np.uint32, count)
-    timestamps = np.frombuffer(payload, np.int64, count, 4 * count)
-    return Columns(numbers, timestamps, np.frombuffer(payload, np.float64, count, 12 * count))
+    numbers = np.frombuffer(payload, np.uint32, count, at)
+    offsets = np.frombuffer(payload, form, count, at + 4 * count).astype(np.int64) if form else np.zeros(count, np.int64)
+    return Columns(numbers, offsets + base, np.frombuffer(payload, np.float64, count, at + (4 + width) * count))
 
 
 def pack_series(named: Iterable[tuple[int, SeriesKey]]) -> bytes:
     """Payload of a series record."""
-    return msgspec.msgpack.encode([(number, *key.place, key.metric, key.tags) for number, key in named])
+    places: dict[Place, list[tuple[int, str, _Pairs]]] = {}
+    for number, key in named:
+        places.setdefault(key.place, []).append((number, key.metric, key.tags))
+    return msgspec.msgpack.encode([(*place, here) for place, here in places.items()])
 
 
 def unpack_series(payload: bytes) -> list[tuple[int, SeriesKey]]:
     """Which numbers a series record gives to which series."""
-    return [(row[0], SeriesKey(Place(*row[1:7]), row[7], row[8])) for row in _decoded(payload, _SERIES)]
+    found = []
+    for *path, here in _decoded(payload, _SERIES):
+        place = Place(*path)
+        found += [(number, SeriesKey(place, metric, tags)) for number, metric, tags in here]
+    return found
 
 
 def pack_labels(labels: Iterable[Labels]) -> bytes:
@@ -132,6 +213,45 @@ def pack_frequencies(frequencies: Mapping[str, int]) -> bytes:
 def unpack_frequencies(payload: bytes) -> dict[str, int]:
     """What a frequencies record says."""
     return _decoded(payload, _FREQUENCIES)
+
+
+def pack_freed(freed: Freed) -> bytes:
+    """Payload of a freed record."""
+    return _FREED_HEAD.pack(freed.before) + freed.numbers.astype("<u4").tobytes()
+
+
+def unpack_freed(payload: bytes) -> Freed:
+    """What a freed record says."""
+    if len(payload) < _FREED_HEAD.size or (len(payload) - _FREED_HEAD.size) % 4:
+        raise Damaged("the length does not fit")
+    return Freed(np.frombuffer(payload, "<u4", offset=_FREED_HEAD.size).astype(np.int64), *_FREED_HEAD.unpack_from(payload))
+
+
+def pack_state(state: State) -> bytes:
+    """Payload of a state record."""
+    found: tuple[NDArray[Any], ...] = (state.numbers, state.step, state.phase, state.first, state.last, state.moved)
+    columns = [column.astype(form).tobytes() for column, form in zip(found, _STATE_COLUMNS, strict=True)]
+    return _STATE_HEAD.pack(state.segment, state.given, len(state.numbers)) + zstandard.ZstdCompressor().compress(
+        b"".join(columns)
+    )
+
+
+def unpack_state(payload: bytes) -> State:
+    """What a state record says."""
+    try:
+        segment, given, count = _STATE_HEAD.unpack_from(payload)
+        size = count * sum(form.itemsize for form in _STATE_COLUMNS)
+        content = zstandard.ZstdDecompressor().decompress(payload[_STATE_HEAD.size :], max_output_size=size + 1)
+    except (struct.error, zstandard.ZstdError) as error:
+        raise Damaged(str(error)) from error
+    if len(content) != size:
+        raise Damaged("the length does not fit")
+    columns, at = [], 0
+    for form in _STATE_COLUMNS:
+        columns.append(np.frombuffer(content, form, count, at))
+        at += count * form.itemsize
+    numbers, step, phase, first, last, moved = columns
+    return State(segment, given, numbers.astype(np.int64), step, phase, first, last, moved)
 
 
 def _decoded(payload: bytes, decoder: msgspec.msgpack.Decoder[Form]) -> Form:

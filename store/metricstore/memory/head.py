@@ -1,185 +1,245 @@
-"""The samples in memory: which grid and row each series has, and the grids. Series are known by their numbers here."""
+"""The samples in memory: windows of 64 slots by frequency, each with a row for every series. Series are numbers here.
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+    slot   = (timestamp - phase + frequency // 2) // frequency      the one it is nearest to
+    phase  = first timestamp of the series mod frequency            so regular samples keep their timestamps
+    window = slot // 64
+
+Rules: the last write to a slot wins; a slot nothing was written to is missing. All series of a metric have its frequency.
+"""
+
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metricstore.memory.grid import NEVER, Floats, Grid, Ints
 from metricstore.memory.metrics import MetricTable
-from metricwire.errors import TooLarge
+from metricstore.memory.series import NEVER, Ints, SeriesTable
+from metricstore.memory.window import SHIFT, SLOTS, Floats, Window
+from metricstore.numeric import kernels
 
-SERIES_POINTS = 64  # what looking at one series costs, in values: part of a request's points
-
-
-class Rows(NamedTuple):
-    """Samples of some series of one metric, aligned by slot: values[i, k] is that of series i at start + k * frequency."""
-
-    frequency: int
-    start: int
-    values: NDArray[np.float64]
-
-    @property
-    def end(self) -> int:
-        """Where the next slot would begin."""
-        return self.start + int(self.values.shape[1]) * self.frequency
-
-    @property
-    def points(self) -> int:
-        """What reading it has cost."""
-        return self.values.size + SERIES_POINTS * len(self.values)
+HOT = 8  # windows that a batch is matched with at once: the newest ones
+Numbers = NDArray[np.uint32]
 
 
 class Head:
-    """All samples in memory. All series of a metric are on the grid of the metric's frequency."""
+    """All windows in memory. `sealed` tells whether a block on disk has samples of that frequency and window."""
 
-    def __init__(self, metrics: MetricTable, metric_of: Callable[[int], str]) -> None:
-        self.metrics = metrics
-        self._metric_of = metric_of
-        self._grids: dict[int, Grid] = {}
-        self._number_of: dict[int, list[int]] = {}  # by frequency and row
-        self._grid_of: Ints = np.zeros(1024, np.int64)  # frequency by number; 0: on no grid
-        self._row_of: Ints = np.zeros(1024, np.int64)
-        self._seen: dict[str, dict[int, int]] = {}  # of metrics that nobody declared: the latest timestamp by number
+    def __init__(
+        self, metrics: MetricTable, metric_of: Callable[[int], str], sealed: Callable[[int, int], bool] = lambda *_: False
+    ) -> None:
+        self.metrics, self.series = metrics, SeriesTable()
+        self.windows: dict[tuple[int, int], Window] = {}  # by frequency and window
+        self._metric_of, self._sealed = metric_of, sealed
+        self._hot: list[Window] = []
+        self._undeclared: dict[str, list[int]] = {}  # series by metric, of those that nobody declared
 
-    def write(self, numbers: Ints, timestamps: Ints, values: Floats) -> None:
+    # Writing
+
+    def write(self, numbers: Numbers, timestamps: Ints, values: Floats) -> None:
         """Samples in order."""
-        self._grow(int(numbers.max()) + 1)
-        for at in np.flatnonzero(self._grid_of[numbers] == 0):
-            metric = self._metric_of(int(numbers[at]))
-            if not self.metrics.declared(metric):
-                self._seen.setdefault(metric, {}).setdefault(int(numbers[at]), int(timestamps[at]))
-        if self._seen:
-            self._observe(numbers, timestamps)
-        for at in np.flatnonzero(self._grid_of[numbers] == 0):
-            if not self._grid_of[numbers[at]]:
-                self._place(int(numbers[at]), int(timestamps[at]))
-        frequencies = self._grid_of[numbers]
-        for frequency in np.unique(frequencies):
-            here = frequencies == frequency
-            self._grids[int(frequency)].write(self._row_of[numbers[here]], timestamps[here], values[here])
+        series = self.series
+        series.reserve(int(numbers.max()) + 1)
+        new = np.flatnonzero(series.step[numbers] == 0)
+        for number, timestamp in zip(numbers[new].tolist(), timestamps[new].tolist(), strict=True):
+            if not series.step[number]:
+                self._place(number, timestamp)
+        if self._undeclared:
+            watched = np.flatnonzero(series.watched[numbers])
+            if len(watched):
+                self._observe(numbers[watched], timestamps[watched])
+        low, high = int(timestamps.min()), int(timestamps.max())
+        for window in self._hot:
+            window.dirty = window.dirty or (low < window.end and high >= window.start)
+        left = self._scatter(numbers, timestamps, values, self._hot)
+        if len(left):
+            self._write_elsewhere(numbers[left], timestamps[left], values[left])
 
-    def _grow(self, count: int) -> None:
-        missing = count - len(self._grid_of)
-        if missing > 0:
-            more = np.zeros(max(missing, len(self._grid_of)), np.int64)
-            self._grid_of, self._row_of = np.concatenate([self._grid_of, more]), np.concatenate([self._row_of, more])
+    def _scatter(self, numbers: Numbers, timestamps: Ints, values: Floats, windows: list[Window]) -> Ints:
+        """Put samples into these windows; which of them belong elsewhere."""
+        series = self.series
+        return kernels.scatter(
+            numbers,
+            timestamps,
+            values,
+            series.step,
+            series.phase,
+            series.row,
+            series.first,
+            series.last,
+            np.array([window.frequency for window in windows], np.int32),
+            np.array([window.index for window in windows], np.int64),
+            [window.array for window in windows],
+        )
 
-    def _observe(self, numbers: Ints, timestamps: Ints) -> None:
+    def _write_elsewhere(self, numbers: Numbers, timestamps: Ints, values: Floats) -> None:
+        """Samples of windows that are not at hand, or have no room for the series yet."""
+        keys = np.stack([self.series.step[numbers].astype(np.int64), self.series.slots(numbers, timestamps) >> SHIFT])
+        for frequency, index in np.unique(keys, axis=1).T.tolist():
+            here = np.flatnonzero((keys[0] == frequency) & (keys[1] == index))
+            window = self.open(frequency, index)
+            window.reserve(self.series.size)
+            window.dirty = True
+            left = self._scatter(numbers[here], timestamps[here], values[here], [window])
+            assert not len(left)
+
+    def open(self, frequency: int, index: int) -> Window:
+        """The window, made where there is none."""
+        window = self.windows.get((frequency, index))
+        if window is None:
+            complete = not self._sealed(frequency, index)
+            window = self.windows[frequency, index] = Window(frequency, index, self.series.size, complete=complete)
+            self._choose_hot()
+        return window
+
+    def _choose_hot(self) -> None:
+        self._hot = sorted(self.windows.values(), key=lambda window: window.end, reverse=True)[:HOT]
+
+    def _place(self, number: int, timestamp: int) -> None:
+        """Give a series without samples its grid."""
+        series, metric = self.series, self._metric_of(number)
+        frequency = self.metrics.frequency(metric)
+        series.step[number], series.phase[number] = frequency, timestamp % frequency
+        if not self.metrics.declared(metric):
+            self.watch(number, metric)
+
+    def watch(self, number: int, metric: str) -> None:
+        """The frequency of the series is what is observed."""
+        self.series.watched[number] = 2 if metric in self.metrics.observed else 1
+        self._undeclared.setdefault(metric, []).append(number)
+
+    def _observe(self, numbers: Numbers, timestamps: Ints) -> None:
         """Learn the frequencies of metrics that nobody declared, and move what is on another grid."""
-        changed = set()
-        for number, timestamp in zip(numbers.tolist(), timestamps.tolist(), strict=True):
-            metric = self._metric_of(number)
-            seen = self._seen.get(metric)
-            if seen is None:
-                continue
-            before = seen.setdefault(number, timestamp)
-            if self.metrics.observe(metric, abs(timestamp - before)):
-                changed.add(metric)
-            seen[number] = max(before, timestamp)
-        for metric in changed:
-            self._move(metric)
+        order = np.lexsort((timestamps, numbers))
+        sorted_numbers, stamps = numbers[order], timestamps[order]
+        before = self.series.last[sorted_numbers]
+        before = np.where(before == -NEVER, stamps, before)
+        same = np.flatnonzero(sorted_numbers[1:] == sorted_numbers[:-1]) + 1
+        before[same] = stamps[same - 1]
+        distances = np.abs(stamps - before)
+        news = (distances < self.series.step[sorted_numbers]) | (self.series.watched[sorted_numbers] == 1)
+        changed: dict[str, bool] = {}
+        for at in np.flatnonzero((distances > 0) & news).tolist():
+            metric = self._metric_of(int(sorted_numbers[at]))
+            changed[metric] = self.metrics.observe(metric, int(distances[at])) or changed.get(metric, False)
+        for metric, moves in changed.items():
+            if metric in self.metrics.observed:
+                self.series.watched[self._undeclared[metric]] = 2
+            if moves:
+                self._move(metric)
 
     def _move(self, metric: str) -> None:
         """Put the metric's series onto the grid of its new frequency."""
-        numbers = np.array([number for number in self._seen[metric] if self._grid_of[number]], np.int64)
-        if not len(numbers):
-            return
-        grid, rows = self._grids[int(self._grid_of[numbers[0]])], self._row_of[numbers]
-        which, timestamps, values = grid.samples(rows)
-        grid.remove(rows)
-        self._grid_of[numbers] = 0
-        first = np.full(len(numbers), NEVER)
-        np.minimum.at(first, which, timestamps)
-        for number, timestamp in zip(numbers.tolist(), first.tolist(), strict=True):
-            if timestamp != NEVER:
-                self._place(number, timestamp)
-        if len(which):
-            self._grids[self.metrics.frequency(metric)].write(self._row_of[numbers[which]], timestamps, values)
+        series, numbers = self.series, np.array(self._undeclared[metric], np.int64)
+        frequency = self.metrics.frequency(metric)
+        parts = [
+            self._taken_from(window, numbers) for _, window in sorted(self.windows.items()) if window.frequency != frequency
+        ]
+        held = series.has_samples(numbers)
+        series.moved[numbers[held]] = 1
+        series.step[numbers] = frequency
+        series.phase[numbers] %= frequency
+        series.phase[numbers[held]] = series.first[numbers[held]] % frequency
+        if parts:
+            which, stamps, values = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+            if len(which):
+                self._write_elsewhere(which.astype(np.uint32), stamps, values)
 
-    def _place(self, number: int, timestamp: int) -> None:
-        frequency = self.metrics.frequency(self._metric_of(number))
-        grid = self._grids.get(frequency)
-        if grid is None:
-            grid = self._grids[frequency] = Grid(frequency)
-        row = grid.add(timestamp)
-        owners = self._number_of.setdefault(frequency, [])
-        owners += [-1] * (row + 1 - len(owners))
-        owners[row] = number
-        self._grid_of[number], self._row_of[number] = frequency, row
+    def _taken_from(self, window: Window, numbers: Ints) -> tuple[Ints, Ints, Floats]:
+        """Samples of series that leave the window: number, timestamp, value."""
+        numbers = numbers[(self.series.step[numbers] == window.frequency) & (numbers < window.capacity)]
+        values = window.values(numbers, slice(None))
+        rows, columns = np.nonzero(~np.isnan(values))
+        window.array[numbers] = 0
+        window.dirty = window.shrunk = window.dirty or bool(len(rows))
+        return numbers[rows], self.series.times(numbers[rows], window.index * SLOTS + columns), values[rows, columns]
+
+    # Reading
 
     def knows(self, metric: str) -> bool:
         """Whether the metric was declared or has been seen."""
-        return self.metrics.declared(metric) or metric in self._seen
+        return self.metrics.declared(metric) or metric in self._undeclared
 
-    def holding(self, numbers: Iterable[int]) -> list[int]:
-        """Those of the series that hold samples."""
-        return [number for number in numbers if self._holds(number)]
+    def latest(self, numbers: Ints, until: int, intervals: int) -> tuple[Ints, Ints, Floats]:
+        """Number, timestamp, value of the last sample at or before that time, of series where it is at most so many intervals
+        older."""
+        series = self.series
+        numbers = numbers[series.has_samples(numbers)]
+        newest = series.slots(numbers, until)
+        last = series.slots(numbers, series.last[numbers])
+        kept = (last >= newest - intervals) & (series.slots(numbers, series.first[numbers]) <= newest)
+        numbers, newest = numbers[kept], newest[kept]
+        slots = np.minimum(last[kept], newest)
+        values = self._at(numbers, slots)
+        for _ in range(intervals):  # a sample that is ahead of time hides the one we look for
+            missing = np.flatnonzero(np.isnan(values) & (slots > newest - intervals))
+            if not len(missing):
+                break
+            slots[missing] -= 1
+            values[missing] = self._at(numbers[missing], slots[missing])
+        has = ~np.isnan(values)
+        return numbers[has], series.times(numbers[has], slots[has]), values[has]
 
-    def _holds(self, number: int) -> bool:
-        frequency = int(self._grid_of[number]) if number < len(self._grid_of) else 0
-        return bool(frequency) and self._grids[frequency].first[self._row_of[number]] != NEVER
+    def _at(self, numbers: Ints, slots: Ints) -> Floats:
+        """The value of each series at its slot."""
+        found = np.full(len(numbers), np.nan)
+        keys = (self.series.step[numbers].astype(np.int64) << 44) + (slots >> SHIFT)
+        for key in np.unique(keys).tolist():
+            frequency = (key + (1 << 43)) >> 44  # the window may be negative
+            window = self.windows.get((frequency, key - (frequency << 44)))
+            here = np.flatnonzero(keys == key)
+            if window is not None:
+                here = here[numbers[here] < window.capacity]
+                found[here] = window.values(numbers[here], slots[here] & (SLOTS - 1))
+        return found
 
-    def read(self, numbers: list[int], start: int, end: int, points_max: int) -> Rows:
-        """Samples of series that hold some, from `start` up to, not including, `end` (seconds).
+    def samples(self, number: int) -> Iterator[tuple[Ints, Floats]]:
+        """Timestamps and values of one series, window by window."""
+        for (frequency, index), window in sorted(self.windows.items()):
+            if frequency == self.series.step[number] and number < window.capacity:
+                values = window.values(np.array([number]), slice(None))[0]
+                columns = np.flatnonzero(~np.isnan(values))
+                yield (index * SLOTS + columns) * frequency + int(self.series.phase[number]), values[columns]
 
-        The answer begins no earlier than the first sample of them all, ends no later than after the last, and may be empty.
-        TooLarge when it would cost more than `points_max`.
-        """
-        rows = self._row_of[numbers]
-        grid = self._grids[int(self._grid_of[numbers[0]])]
-        begins = np.maximum(start, grid.times(rows, grid.first[rows]))
-        slots = grid.slots(rows, begins)
-        counts = np.clip(-((begins - end) // grid.frequency), 0, np.maximum(grid.last[rows] + 1 - slots, 0))
-        earliest = int(slots.argmin())
-        count = int((slots + counts).max() - slots[earliest])
-        if (count + SERIES_POINTS) * len(rows) > points_max:
-            raise TooLarge(
-                f"cannot read {count} values of {len(rows)} series: more than {points_max} are left of what one request may "
-                f"read (limits.points; a series counts as {SERIES_POINTS} besides)"
-            )
-        return Rows(grid.frequency, int(begins[earliest]), grid.read(rows, int(slots[earliest]), count))
+    # Forgetting
 
-    def latest(self, numbers: Iterable[int] | None, until: int, intervals: int) -> Iterator[tuple[int, int, float]]:
-        """Number, timestamp and value of the last sample up to `until` that is at most so many intervals older, by series.
-
-        `numbers` None: of all series.
-        """
-        if numbers is None:
-            groups = [(grid, np.flatnonzero(grid.first[: grid.rows] != NEVER)) for grid in self._grids.values()]
-        else:
-            chosen = np.array(self.holding(numbers), np.int64)
-            groups = [(grid, self._row_of[chosen[self._grid_of[chosen] == grid.frequency]]) for grid in self._grids.values()]
-        for grid, rows in groups:
-            if len(rows):
-                owners = self._number_of[grid.frequency]
-                columns = (column.tolist() for column in grid.latest(rows, until, intervals))
-                for row, timestamp, value in zip(*columns, strict=True):
-                    yield owners[row], timestamp, value
-
-    def drop(self, before: int) -> int:
-        """Forget the windows that end before that time; how many there were."""
-        return sum(grid.drop(before) for grid in self._grids.values())
-
-    def forget_empty(self, numbers: Iterable[int]) -> set[int]:
-        """Those of the series that hold nothing; their rows are free again."""
-        gone = {number for number in numbers if not self._holds(number)}
-        for number in gone:
-            frequency = int(self._grid_of[number]) if number < len(self._grid_of) else 0
-            if frequency:
-                self._grids[frequency].remove(self._row_of[number : number + 1])
-                self._grid_of[number] = 0
-            metric = self._metric_of(number)
-            seen = self._seen.get(metric)
-            if seen is not None:
-                seen.pop(number, None)
-                if not seen:
-                    del self._seen[metric]
-                    self.metrics.forget(metric)
-        return gone
+    def drop(self, window: Window) -> None:
+        """Forget what the window holds."""
+        del self.windows[window.frequency, window.index]
+        self._choose_hot()
 
     @property
-    def bytes(self) -> int:
-        """Memory that samples take."""
-        return sum(grid.bytes for grid in self._grids.values())
+    def size(self) -> int:
+        """Memory that the windows take when all their rows are written to, in bytes."""
+        return sum(window.array.nbytes for window in self.windows.values())
+
+    def held(self, numbers: Ints, before: int) -> int:
+        """In how many windows that end before that time, and are in no block, the series hold something; summed over them."""
+        windows = [window for key, window in self.windows.items() if window.end <= before and not self._sealed(*key)]
+        return sum(len(self._touched(window, numbers)) for window in windows)
+
+    def free(self, numbers: Ints, before: int) -> None:
+        """Forget what the series hold in windows that end before that time."""
+        for window in self.windows.values():
+            if window.end <= before:
+                window.array[self._touched(window, numbers)] = 0
+
+    @staticmethod
+    def _touched(window: Window, numbers: Ints) -> Ints:
+        """Those of the series that hold something in the window: reading a page costs no memory, writing it does."""
+        here = numbers[numbers < window.capacity]
+        return here[window.array[here].any(axis=1)]
+
+    def forget(self, numbers: Ints) -> None:
+        """These series hold nothing any more."""
+        for window in self.windows.values():
+            window.array[self._touched(window, numbers)] = 0
+        gone = set(numbers.tolist())
+        for metric in {self._metric_of(number) for number in numbers[self.series.watched[numbers] > 0].tolist()}:
+            left = [number for number in self._undeclared[metric] if number not in gone]
+            if left:
+                self._undeclared[metric] = left
+            else:
+                del self._undeclared[metric]
+                self.metrics.forget(metric)
+        self.series.reset(numbers)
+        self.series.alive[numbers] = 0

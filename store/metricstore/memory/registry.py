@@ -2,28 +2,90 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from metricwire.errors import TooLarge
 from metricwire.samples import Labels, Place, SeriesKey
 
 Tags = tuple[tuple[str, str], ...]
+Numbers = NDArray[np.int64]
 
 
 class Level:
-    """One place of the tree: the places below it by name, and its own series by metric and further tags."""
+    """One place of the tree: the places below it by name, and its own series by metric and further tags.
 
-    __slots__ = ("children", "series")
+    `plain` has the series without further tags, `tagged` the others. `nearest` remembers what it gave until a series at or
+    below the place comes or goes.
+    """
+
+    __slots__ = ("_nearest", "children", "line", "plain", "tagged")
 
     def __init__(self) -> None:
         self.children: dict[str, Level] = {}
-        self.series: dict[str, dict[Tags, int]] = {}
+        self.plain: dict[str, int] = {}
+        self.tagged: dict[str, dict[Tags, int]] | None = None
+        self.line: tuple[Level, ...] = ()  # from the cluster down to itself, while it has series
+        self._nearest: dict[str, Numbers] | None = None
 
-    def nearest(self, metric: str) -> Iterator[int]:
+    def get(self, metric: str, tags: Tags) -> int | None:
+        """The number of one series here."""
+        if not tags:
+            return self.plain.get(metric)
+        return self.tagged.get(metric, {}).get(tags) if self.tagged else None
+
+    def add(self, metric: str, tags: Tags, number: int) -> None:
+        """One more."""
+        if not tags:
+            self.plain[metric] = number
+        else:
+            self.tagged = self.tagged or {}
+            self.tagged.setdefault(metric, {})[tags] = number
+
+    def remove(self, metric: str, tags: Tags) -> None:
+        """One less."""
+        if not tags:
+            del self.plain[metric]
+        elif self.tagged:
+            del self.tagged[metric][tags]
+            if not self.tagged[metric]:
+                del self.tagged[metric]
+
+    @property
+    def empty(self) -> bool:
+        """Nothing here nor below."""
+        return not (self.children or self.plain or self.tagged)
+
+    def metrics(self) -> set[str]:
+        """Metrics of its own series."""
+        return {*self.plain, *(self.tagged or ())}
+
+    def own(self, metric: str) -> Iterator[int]:
+        """The metric's series here."""
+        if metric in self.plain:
+            yield self.plain[metric]
+        if self.tagged:
+            yield from self.tagged.get(metric, {}).values()
+
+    def nearest(self, metric: str) -> Numbers:
         """The metric's series here; where there are none, those of each place below in the same way."""
-        if metric in self.series:
-            yield from self.series[metric].values()
+        if self._nearest is None:
+            self._nearest = {}
+        found = self._nearest.get(metric)
+        if found is None:
+            found = self._nearest[metric] = np.array(list(self._find_nearest(metric)), np.int64)
+        return found
+
+    def _find_nearest(self, metric: str) -> Iterator[int]:
+        if metric in self.plain or (self.tagged and metric in self.tagged):
+            yield from self.own(metric)
             return
         for child in self.children.values():
-            yield from child.nearest(metric)
+            yield from child._find_nearest(metric)  # noqa: SLF001 - its own kind
+
+    def forget_nearest(self) -> None:
+        """A series at or below it has come or gone."""
+        self._nearest = None
 
     def walk(self) -> Iterator["Level"]:
         """This place and all below it."""
@@ -34,65 +96,115 @@ class Level:
     def numbers(self) -> Iterator[int]:
         """All series at and below it."""
         for level in self.walk():
-            for group in level.series.values():
+            yield from level.plain.values()
+            for group in (level.tagged or {}).values():
                 yield from group.values()
 
 
 class Registry:
-    """Series by number and by key; labels by place. A number is given once and never to another series."""
+    """Series by number and by key; labels by place. A number is given once and never to another series.
+
+    `generation` is another one whenever a series or labels have come or gone.
+    """
 
     def __init__(self, limit: int, label_bytes_limit: int) -> None:
         self.limit, self.label_bytes_limit = limit, label_bytes_limit
-        self.keys: dict[int, SeriesKey] = {}
+        self.count = 0
         self.given = 0  # numbers given so far
+        self.generation = 0
         self.labels: dict[tuple[str, ...], Labels] = {}  # by path
         self.label_bytes = 0
         self.root = Level()
-        self._numbers: dict[SeriesKey, int] = {}
+        self._keys: list[SeriesKey | None] = []  # by number
+        self._places: dict[Place, tuple[Place, Level]] = {}  # the levels that have series of their own
+        self._names: dict[str, str] = {}  # metrics: one object for each
 
-    def number(self, key: SeriesKey, limited: bool = True) -> int:
-        """The series' number, given now if it is new. TooLarge when there are as many series as may be, if that counts."""
-        found = self._numbers.get(key)
-        return self._add(key, limited) if found is None else found
+    def key(self, number: int) -> SeriesKey:
+        """The series of a number that was given; KeyError when it is gone."""
+        found = self._keys[number]
+        if found is None:
+            raise KeyError(number)
+        return found
 
-    def _add(self, key: SeriesKey, limited: bool) -> int:
-        # `a` + `bc` and `ab` + `c` are one place for ClusterCockpit's clients: the first spelling names it.
-        level = self.find(key.place.path)
-        number = level.series.get(key.metric, {}).get(key.tags) if level else None
-        if number is None:
-            if limited and len(self.keys) >= self.limit:
-                raise TooLarge(f"cannot start another series: the limit of {self.limit} is reached (setting limits.series)")
-            number = self.given
-            self.given += 1
-            self.keys[number] = key
-            self._level(key.place.path).series.setdefault(key.metric, {})[key.tags] = number
-        self._numbers[key] = number
-        return number
+    def __contains__(self, number: int) -> bool:
+        return number < len(self._keys) and self._keys[number] is not None
 
-    def forget(self, numbers: set[int]) -> None:
-        """These series are gone, and so are places that hold nothing else."""
+    def keys(self) -> Iterator[SeriesKey]:
+        """All of the series."""
+        return (key for key in self._keys if key is not None)
+
+    def numbers(self) -> Numbers:
+        """Numbers of all series, ascending."""
+        return np.array([number for number, key in enumerate(self._keys) if key is not None], np.int64)
+
+    def find_number(self, key: SeriesKey) -> int | None:
+        """The series' number. `a` + `bc` and `ab` + `c` are one place for ClusterCockpit: the first spelling names it."""
+        known = self._places.get(key.place)
+        level = known[1] if known and known[1].line else self.find(key.place.path)
+        return level.get(key.metric, key.tags) if level else None
+
+    def number(self, key: SeriesKey) -> int:
+        """The number of a series that has none yet. TooLarge when there are as many series as may be."""
+        if self.count >= self.limit:
+            raise TooLarge(f"cannot start another series: the limit of {self.limit} is reached (setting limits.series)")
+        self.restore(key, self.given)
+        return self.given - 1
+
+    def restore(self, key: SeriesKey, number: int) -> None:
+        """Give a series this number; one that it had before is nobody's: what was stored under it is gone."""
+        place, level = self._places.get(key.place, _NOWHERE)
+        if not level.line:
+            place, level = self._settle(key.place)
+        before = level.get(key.metric, key.tags)
+        if before is not None:
+            self._keys[before] = None
+            self.count -= 1
+        metric = self._names.setdefault(key.metric, key.metric)
+        level.add(metric, key.tags, number)
+        for above in level.line:
+            above.forget_nearest()
+        if number >= len(self._keys):
+            self._keys += [None] * (number + 1 - len(self._keys))
+        self._keys[number] = SeriesKey(place, metric, key.tags)
+        self.given = max(self.given, number + 1)
+        self.count += 1
+        self.generation += 1
+
+    def forget(self, numbers: Iterable[int]) -> None:
+        """These series are gone, and so are places that hold nothing else, with their labels."""
         for number in numbers:
-            key = self.keys.pop(number)
+            key = self.key(number)
+            self._keys[number] = None
             levels = [self.root]
             for name in key.place.path:
                 levels.append(levels[-1].children[name])
-            levels[-1].series[key.metric].pop(key.tags)
-            if not levels[-1].series[key.metric]:
-                del levels[-1].series[key.metric]
-            for above, name, level in zip(levels[-2::-1], reversed(key.place.path), levels[:0:-1], strict=True):
-                if not level.series and not level.children:
-                    del above.children[name]
-        if numbers:
-            self._numbers = {key: number for key, number in self._numbers.items() if number not in numbers}
+            levels[-1].remove(key.metric, key.tags)
+            for level in levels[1:]:
+                level.forget_nearest()
+            path = key.place.path
+            for depth in range(len(path), 0, -1):
+                if levels[depth].empty:
+                    del levels[depth - 1].children[path[depth - 1]]
+                    self._drop_labels(path[:depth])
+            if levels[-1].empty:
+                levels[-1].line = ()  # another spelling of the place may still know it
+                self._places.pop(key.place, None)
+            self.count -= 1
+            self.generation += 1
 
-    def _level(self, path: Sequence[str]) -> Level:
+    def _settle(self, place: Place) -> tuple[Place, Level]:
+        """Make the place's level where there is none; it is about to get a series."""
         level = self.root
-        for name in path:
+        line = []
+        for name in place.path:
             below = level.children.get(name)
             if below is None:
                 below = level.children[name] = Level()
             level = below
-        return level
+            line.append(level)
+        level.line = tuple(line)
+        self._places[place] = place, level
+        return place, level
 
     def find(self, path: Iterable[str]) -> Level | None:
         """The place with that path, None where there is none."""
@@ -106,7 +218,7 @@ class Registry:
         level = self.root.children.get(cluster)
         return sorted(level.children) if level else []
 
-    def select(self, cluster: str, host: str, groups: Iterable[Sequence[str]], metric: str) -> list[int]:
+    def select(self, cluster: str, host: str, groups: Sequence[Sequence[str]], metric: str) -> Numbers:
         """The metric's series below the host at any of the names of the first group, then of the second.
 
         A place without the metric stands for the nearest places below it that have it.
@@ -115,7 +227,8 @@ class Registry:
         levels = [start] if start else []
         for group in groups:
             levels = [level.children[name] for level in levels for name in group if name in level.children]
-        return [number for level in levels for number in level.nearest(metric)]
+        found = [level.nearest(metric) for level in levels]
+        return found[0] if len(found) == 1 else np.concatenate([_NONE, *found])
 
     def check_labels(self, labels: Labels) -> bool:
         """Whether they say something new. TooLarge when labels would take more memory than may be."""
@@ -132,6 +245,11 @@ class Registry:
         known = self.labels.get(path)
         self.label_bytes += _size(labels) - (_size(known) if known else 0)
         self.labels[path] = labels
+        self.generation += 1
+
+    def _drop_labels(self, path: tuple[str, ...]) -> None:
+        gone = self.labels.pop(path, None)
+        self.label_bytes -= _size(gone) if gone else 0
 
     def labels_of(self, place: Place) -> dict[str, str]:
         """The labels of the place and of the places above it; the nearer one wins."""
@@ -141,6 +259,10 @@ class Registry:
             if path[:depth] in self.labels:
                 found.update(self.labels[path[:depth]].labels)
         return found
+
+
+_NONE = np.zeros(0, np.int64)
+_NOWHERE = Place("", ""), Level()
 
 
 def _size(labels: Labels) -> int:

@@ -2,26 +2,39 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from metricstore.archiving import Wanted
 from metricstore.engine import Engine
-from metricstore.numeric.aggregate import Values, combine, statistics
+from metricstore.numeric.aggregate import Values, statistics
 from metricstore.numeric.resample import resample
 from metricstore.query.request import Query, QueryRequest
+from metricstore.reading import Totals
 from metricstore.settings import Limits
 from metricwire.errors import BadInput, TooLarge
 
 TIME_MAX = 2**53  # seconds; keeps arithmetic on any asked time within 64 bits
+QUERIES_AT_ONCE = 1000  # whose series are found, and read together
 
 Entry = dict[str, Any]
+
+
+class Asked(NamedTuple):
+    """An entry that is to be read: its place in its row, its query, its series."""
+
+    row: list[Entry | None]
+    place: int
+    query: Query
+    numbers: NDArray[np.int64]
 
 
 class Execution:
     """One request against one engine. TooLarge when it asks for more than the limits allow, before anything is read.
 
-    `echo` are the queries that `for-all-nodes` made; `rows` gives the results, one by one.
+    `echo` are the queries that `for-all-nodes` made; `rows` gives the results.
     """
 
     def __init__(self, engine: Engine, request: QueryRequest, limits: Limits) -> None:
@@ -29,6 +42,8 @@ class Execution:
         self._points = limits.points  # values that may still be read or padded
         self._start = max(-TIME_MAX, min(request.from_, TIME_MAX))
         self._end = max(-TIME_MAX, min(request.to, TIME_MAX))
+        archived = engine.archived_until(request.cluster)
+        self._archived = archived is not None and self._start <= archived
         self._queries = list(request.queries or [])
         asked = sum(map(width, self._queries))
         made = self._for_all_nodes(asked)
@@ -37,7 +52,7 @@ class Execution:
 
     def _for_all_nodes(self, asked: int) -> list[Query]:
         metrics = self._request.for_all_nodes or []
-        hosts = self._engine.hosts(self._request.cluster) if metrics else []
+        hosts = self._engine.hosts(self._request.cluster, archived=self._archived) if metrics else []
         count = asked + len(metrics) * len(hosts)
         if count > self._limits.queries:
             raise TooLarge(
@@ -46,56 +61,116 @@ class Execution:
             )
         return [Query(metric, host) for host in hosts for metric in metrics]
 
-    def rows(self) -> Iterator[list[Entry]]:
-        """A row per query, given ones first: an entry per selector that has data, or that went wrong."""
+    def rows(self) -> Iterator[list[list[Entry]]]:
+        """A row per query, given ones first: an entry per selector that has data, or went wrong. Some at a time, or none."""
+        if self._archived:
+            yield from self._rows_with_archive()
+            return
+        for at in range(0, len(self._queries), QUERIES_AT_ONCE):
+            rows: list[list[Entry | None]] = []
+            asked: list[Asked] = []
+            for query in self._queries[at : at + QUERIES_AT_ONCE]:
+                rows.append([])
+                asked += self._asked(query, rows[-1])
+            for totals in self._engine.read([one.numbers for one in asked], self._start, self._end, self._points):
+                self._points -= totals.values.shape[1] * sum(len(asked[place].numbers) for place in totals.places.tolist())
+                self._fill([asked[place] for place in totals.places.tolist()], totals)
+                yield []
+            yield [[entry for entry in row if entry] for row in rows]
+
+    def _rows_with_archive(self) -> Iterator[list[list[Entry]]]:
+        """The same one by one, for a time of which the archive has samples."""
         for query in self._queries:
-            yield [entry for groups in selectors(query) if (entry := self._entry_or_error(query, groups))]
+            row: list[Entry | None] = []
+            for groups in selectors(query):
+                frequency = self._engine.metrics.frequency(query.metric)
+                wanted = Wanted(self._request.cluster, query.host, groups, query.metric, self._start, self._end, frequency)
+                found = self._engine.read_archived(wanted, self._points) if self._start <= self._end else None
+                error = self._error(query, found[1] if found else 0)
+                if error:
+                    row.append(_failure(error))
+                elif found:
+                    row.append(None)
+                    self._points -= found[0].values.shape[1] * found[1]
+                    self._fill([Asked(row, len(row) - 1, query, np.zeros(found[1], np.int64))], found[0])
+                yield []
+            yield [[entry for entry in row if entry]]
 
-    def _entry_or_error(self, query: Query, groups: Sequence[Sequence[str]]) -> Entry | None:
-        try:
-            return self._entry(query, groups)
-        except BadInput as error:
-            return {"error": str(error), "from": 0, "to": 0, "resolution": 0, "avg": 0.0, "min": 0.0, "max": 0.0}
+    def _asked(self, query: Query, row: list[Entry | None]) -> Iterator[Asked]:
+        """What is to be read for a query; errors go to the row at once."""
+        for groups in selectors(query):
+            numbers = self._engine.select(self._request.cluster, query.host, groups, query.metric)
+            error = self._error(query, len(numbers))
+            if error:
+                row.append(_failure(error))
+            elif len(numbers):
+                row.append(None)
+                yield Asked(row, len(row) - 1, query, numbers)
 
-    def _entry(self, query: Query, groups: Sequence[Sequence[str]]) -> Entry | None:
-        """One selector's data; None where there are none."""
+    def _error(self, query: Query, count: int) -> str | None:
+        """Why nothing can be said of so many series."""
         if self._start > self._end:
-            raise BadInput("cannot read: invalid time range, from is after to")
-        numbers = self._engine.select(self._request.cluster, query.host, groups, query.metric)
-        if not numbers:
-            if not self._engine.head.knows(query.metric):
-                raise BadInput(f"cannot read: unknown metric: {query.metric}")
-            return None
-        rule = self._engine.metrics.aggregation(query.metric)
-        if len(numbers) > 1 and rule is None:
-            raise BadInput(f"cannot aggregate {len(numbers)} series: invalid aggregation: metric {query.metric} has no rule")
-        rows = self._engine.read(numbers, self._start, self._end, self._points)
-        self._points -= rows.points
-        values = combine(rows.values, rule) if rule and len(numbers) > 1 else rows.values[0]
-        values, resolution = resample(values, rows.frequency, query.resolution or 0)
-        entry: Entry = {"from": rows.start, "to": rows.end, "resolution": resolution}
-        scale = query.scale_by or 1.0
-        entry |= self._statistics(values, scale)
-        data = self._padded(values * scale, rows.start, rows.frequency)
-        if self._request.with_data and len(data):
-            entry["data"] = data
-        return entry
+            return "cannot read: invalid time range, from is after to"
+        if not count and not self._engine.head.knows(query.metric):
+            return f"cannot read: unknown metric: {query.metric}"
+        if count > 1 and self._engine.metrics.aggregation(query.metric) is None:
+            return f"cannot aggregate {count} series: invalid aggregation: metric {query.metric} has no rule"
+        return None
 
-    def _statistics(self, values: Values, scale: float) -> dict[str, float]:
-        if not self._request.with_stats:
-            return {"avg": 0.0, "min": 0.0, "max": 0.0}
-        found = statistics(values)
-        return {"avg": found.avg * scale, "min": found.min * scale, "max": found.max * scale}
+    def _fill(self, asked: Sequence[Asked], totals: Totals) -> None:
+        """Make the entries of what was read: averaged, thinned where that is asked for, stated, scaled, padded."""
+        values, frequency = totals.values, totals.frequency
+        counts = [self._divisor(one) for one in asked]
+        if max(counts) > 1:
+            values = values / np.array(counts)[:, None]
+        thinned = [at for at, one in enumerate(asked) if (one.query.resolution or 0) > frequency]
+        for at in thinned:
+            try:
+                row, resolution = resample(values[at], frequency, asked[at].query.resolution or 0)
+            except BadInput as error:
+                asked[at].row[asked[at].place] = _failure(str(error))
+            else:
+                self._finish(asked[at : at + 1], row[None, :], totals, [int(totals.starts[at])], resolution)
+        if len(thinned) < len(asked):
+            left = np.setdiff1d(np.arange(len(asked)), thinned)
+            rest = values if len(left) == len(asked) else values[left]
+            self._finish([asked[at] for at in left.tolist()], rest, totals, totals.starts[left].tolist(), frequency)
 
-    def _padded(self, values: Values, start: int, frequency: int) -> Values:
-        """With nulls in front from the asked time on, if that is wanted."""
-        missing = math.trunc(start / frequency) - math.trunc(self._start / frequency) if self._request.with_padding else 0
-        if missing <= 0:
-            return values
-        if missing > self._points:
-            raise TooLarge(f"cannot pad with {missing} nulls: more values than one request may have (limits.points)")
-        self._points -= missing
-        return np.concatenate([np.full(missing, np.nan), values])
+    def _finish(self, asked: Sequence[Asked], values: Values, totals: Totals, starts: Sequence[int], resolution: int) -> None:
+        scales = [one.query.scale_by or 1.0 for one in asked]
+        factors = np.array(scales)
+        stats = np.stack(statistics(values)) * factors if self._request.with_stats else np.zeros((3, len(values)))
+        if any(scale != 1.0 for scale in scales):
+            values = values * factors[:, None]
+        length = totals.values.shape[1] * totals.frequency
+        missing = self._missing(starts, totals.frequency)
+        for one, start, nulls, row, avg, low, high in zip(asked, starts, missing, values, *stats.tolist(), strict=True):
+            entry: Entry = {"from": start, "to": start + length, "resolution": resolution, "avg": avg, "min": low, "max": high}
+            data = np.concatenate([np.full(nulls, np.nan), row]) if nulls else row
+            if self._request.with_data and len(data):
+                entry["data"] = data
+            one.row[one.place] = entry
+
+    def _missing(self, starts: Sequence[int], frequency: int) -> list[int]:
+        """Nulls in front of data that begin at these times, if they are wanted. TooLarge before any of them is made."""
+        if not self._request.with_padding:
+            return [0] * len(starts)
+        begin = math.trunc(self._start / frequency)
+        missing = [max(0, math.trunc(start / frequency) - begin) for start in starts]
+        if sum(missing) > self._points:
+            raise TooLarge(f"cannot pad with {sum(missing)} nulls: more values than one request may have (limits.points)")
+        self._points -= sum(missing)
+        return missing
+
+    def _divisor(self, asked: Asked) -> int:
+        """What makes the sum of its series what the metric's rule asks for."""
+        count = len(asked.numbers)
+        return count if count > 1 and self._engine.metrics.aggregation(asked.query.metric) == "avg" else 1
+
+
+def _failure(error: str) -> Entry:
+    """The entry of a selector that went wrong."""
+    return {"error": error, "from": 0, "to": 0, "resolution": 0, "avg": 0.0, "min": 0.0, "max": 0.0}
 
 
 def width(query: Query) -> int:

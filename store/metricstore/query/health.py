@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import orjson
 
 from metricstore.engine import Engine
@@ -25,18 +26,15 @@ def _node(engine: Engine, cluster: str, node: str, metrics: Sequence[str], now: 
     level = engine.registry.find((cluster, node))
     if level is None:
         return {"State": "failed", "HealthMetrics": ""}
-    wanted = set(metrics)
-    expected: dict[int, str] = {}  # the metric of each series at or below the host
+    wanted, found, late = set(metrics), set(), set()
     for part in level.walk():
-        for metric in wanted & part.series.keys():
-            expected |= dict.fromkeys(engine.head.holding(part.series[metric].values()), metric)
-    on_time = set()
-    for number, timestamp, _ in engine.head.latest(expected, now, INTERVALS_MAX + 1):
-        frequency = engine.metrics.frequency(expected[number])
-        if now - (timestamp + frequency - frequency // 2) <= INTERVALS_MAX * frequency:
-            on_time.add(number)
-    late = {metric for number, metric in expected.items() if number not in on_time}
-    found = set(expected.values())
+        for metric in wanted & part.metrics():
+            numbers = engine.holding(np.array(list(part.own(metric)), np.int64))
+            if len(numbers):
+                found.add(metric)
+                frequency = engine.metrics.frequency(metric)
+                if now - (int(engine.last(numbers).min()) + frequency - frequency // 2) > INTERVALS_MAX * frequency:
+                    late.add(metric)
     missing = [metric for metric in metrics if metric not in found]
     degraded = [metric for metric in metrics if metric in late]
     healthy = len(metrics) - len(missing) - len(degraded)

@@ -4,7 +4,7 @@ from typing import TypeVar
 
 import msgspec
 
-from metricwire.errors import BadInput
+from metricwire.errors import BadInput, TooLarge
 
 Request = TypeVar("Request", bound=msgspec.Struct)
 
@@ -52,3 +52,14 @@ def read(body: bytes, form: type[Request]) -> Request:
         raise BadInput(f"cannot read the request: {error}") from error
     except RecursionError:
         raise BadInput("cannot read the request: it is nested too deeply") from None
+
+
+def selectors(body: bytes, most: int) -> list[list[str]]:
+    """Places, each as names from the cluster down. BadInput for what is none, TooLarge for more than `most`."""
+    try:
+        found = msgspec.json.decode(body, type=list[list[str]])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadInput(f"cannot read the selectors: {error}") from error
+    if len(found) > most:
+        raise TooLarge(f"cannot take {len(found)} selectors: more than {most} in one request (limits.queries)")
+    return found

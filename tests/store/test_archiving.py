@@ -1,0 +1,140 @@
+"""What is past the retention on disk goes to the archive, and is answered from there as if it were not."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metricstore import settings
+from metricstore.app import App
+from metricstore.memory.window import begin
+
+NOW = 1_800_000_000 // 86400 * 86400
+DAY = 86400
+
+
+class Clock:
+    """What time it is, as the test has it."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(tmp_path: Path, loop: asyncio.AbstractEventLoop, clock: Clock, client: Any) -> Any:
+    """Makes a store on the folder again and again; the one before is closed."""
+    open_apps: list[App] = []
+
+    def make(**found: Any) -> "Asked":
+        while open_apps:
+            loop.run_until_complete(open_apps.pop().engine.close())
+        base = {
+            "directory": str(tmp_path / "data"),
+            "retention-in-memory": "2d",
+            "retention-on-disk": "2d",
+            "archive": "parquet",
+        }
+        metrics = {"m": {"frequency": 60, "aggregation": "sum"}, "slow": {"frequency": 600}}
+        loaded, _ = settings.load({"metric-store": base | found, "metrics": metrics}, "test")
+        app = App(loaded, open_to_all=True, clock=clock)
+        app.engine.recover()
+        open_apps.append(app)
+        return Asked(app, client(app.api), loop)
+
+    yield make
+    for app in open_apps:
+        loop.run_until_complete(app.engine.close())
+
+
+class Asked:
+    """A store and how it is asked."""
+
+    def __init__(self, app: App, ask: Callable[..., Any], loop: asyncio.AbstractEventLoop) -> None:
+        self.app, self._ask, self._loop = app, ask, loop
+
+    def write(self, *lines: str) -> None:
+        answer = self._ask("POST", "/api/write?cluster=c", content="\n".join(lines))
+        assert answer.status_code == 200, answer.text
+
+    def keep(self) -> None:
+        self._loop.run_until_complete(self.app.engine.seal())
+        self._loop.run_until_complete(self.app.engine.keep())
+
+    def query(self, start: int, end: int, *queries: dict[str, Any], **more: Any) -> Any:
+        asked = {"cluster": "c", "from": start, "to": end, "queries": list(queries), "with-padding": False} | more
+        return self._ask("POST", "/api/query", content=json.dumps(asked)).json()
+
+
+def lines(start: int, host: str = "h") -> list[str]:
+    """Ten samples of two threads and of a slow metric."""
+    stamps = range(start, start + 600, 60)
+    threads = [
+        f"m,hostname={host},type=hwthread,type-id={t} value={t + stamp / 7:.3f} {stamp}" for stamp in stamps for t in (0, 1)
+    ]
+    return [*threads, f"slow,hostname={host},rack=a value=0.1 {start}"]
+
+
+def test_a_query_spans_archive_blocks_and_memory_and_shows_no_seam(store: Any, clock: Clock) -> None:
+    asked = store()
+    days = [NOW + day * DAY for day in range(6)]
+    for start in days:
+        clock.now = start + 700
+        asked.write(*lines(start))
+        asked.keep()
+    asked.write(*lines(days[5] + 3000))
+    assert list((asked.app.engine.archive.directory).rglob("*.parquet"))
+    assert min(begin(*window) for window in asked.app.engine.blocks.windows()) > days[1], "blocks of old days are gone"
+    for _ in range(2):
+        (summed,), threads, (slow,) = asked.query(
+            NOW,
+            days[5] + 4000,
+            {"metric": "m", "host": "h"},
+            {"metric": "m", "host": "h", "type": "hwthread", "type-ids": ["0", "1"]},
+            {"metric": "slow", "host": "h"},
+        )["results"]
+        for start in (*days, days[5] + 3000):
+            at = (start - NOW) // 60
+            wanted = [[float(f"{t + (start + 60 * k) / 7:.3f}") for k in range(10)] for t in (0, 1)]
+            assert [entry["data"][at : at + 10] for entry in threads] == wanted
+            assert summed["data"][at : at + 10] == [a + b for a, b in zip(*wanted, strict=True)]
+        assert (summed["from"], summed["resolution"], len(slow["data"])) == (NOW, 60, (days[5] + 3000 - NOW) // 600 + 1)
+        asked = store()
+
+
+def test_series_that_live_in_the_archive_only_are_found(store: Any, clock: Clock) -> None:
+    asked = store()
+    clock.now = NOW + 700
+    asked.write(*lines(NOW, "old"))
+    asked.keep()
+    clock.now = NOW + 5 * DAY
+    asked.write(*lines(clock.now - 1200, "new"))
+    asked.keep()
+    assert asked.app.engine.hosts("c") == ["new"]
+    answer = asked.query(NOW, clock.now, **{"for-all-nodes": ["m"]})
+    assert [query["host"] for query in answer["queries"]] == ["new", "old"]
+    assert [len([value for value in row[0]["data"] if value is not None]) for row in answer["results"]] == [10, 10]
+    assert asked.query(NOW, clock.now, {"metric": "m", "host": "old", "type": "hwthread", "type-ids": ["7"]})["results"] == [[]]
+    assert asked.query(clock.now - 3600, clock.now, {"metric": "m", "host": "old"})["results"] == [[]]
+
+
+def test_without_an_archive_old_samples_are_gone(store: Any, clock: Clock) -> None:
+    asked = store(archive="none")
+    clock.now = NOW + 700
+    asked.write(*lines(NOW))
+    asked.keep()
+    clock.now = NOW + 5 * DAY
+    asked.write(*lines(clock.now - 1200))
+    asked.keep()
+    (entry,) = asked.query(NOW, clock.now, {"metric": "m", "host": "h"})["results"][0]
+    assert entry["from"] == clock.now - 1200
