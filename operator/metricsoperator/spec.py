@@ -84,7 +84,14 @@ class Storage(Part, frozen=True):
 class StoreRetention(Part, frozen=True):
     """How long samples are kept."""
 
-    memory: Annotated[Retention, described("How long samples are answered from memory; older ones are dropped.")] = "48h"
+    memory: Annotated[Retention, described("How long samples are kept and answered, at least.")] = "48h"
+    disk: Annotated[Retention, described("The same, where that is longer: how long samples are kept on the volume.")] = "30d"
+    archive: Annotated[
+        Literal["none", "parquet"],
+        described(
+            "What becomes of older samples: deleted, or kept on the volume as Parquet files, from where they are answered."
+        ),
+    ] = "none"
 
 
 class Limits(Part, frozen=True):

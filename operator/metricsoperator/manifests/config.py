@@ -103,9 +103,15 @@ def store_config(cluster: MetricsCluster, places: StorePlaces) -> dict[str, Any]
         "cluster": cluster.cluster,
         "ops-addr": places.ops_address,
         "retention-in-memory": spec.store.retention.memory,
+        "retention-on-disk": spec.store.retention.disk,
+        "archive": spec.store.retention.archive,
         "public-key-files": list(places.public_key_files),
         "anonymous-metrics": spec.auth.anonymous_metrics,
-        "limits": {"body-bytes": quantity(spec.store.limits.body_bytes), "series": spec.store.limits.series},
+        "limits": {
+            "body-bytes": quantity(spec.store.limits.body_bytes),
+            "series": spec.store.limits.series,
+            "memory": quantity(spec.store.limits.memory),
+        },
     }
     if server := places.api_server:
         ours["kubernetes"] = {
