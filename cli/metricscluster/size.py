@@ -11,8 +11,8 @@ from metricwire.units import duration
 HELP = "say what memory, disk, processor and network a store needs"
 
 BASE = 90_000_000  # bytes of memory of a store that holds nothing
-SERIES = 400  # bytes of memory for the names, labels and places of a series
-WINDOWS = 2  # windows of a series in memory: the one that is written, and the one before it
+SERIES = 500  # bytes of memory for the names, labels and places of a series
+WINDOWS = 3  # windows of a series in memory at most, before they are sealed
 SLOTS = 64  # values in a window
 VALUE = 8  # bytes of memory for one value
 SAMPLE = 2.2  # bytes of a sample in a block on disk

@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 SERIES_BETWEEN_LOOKS = 64  # at the memory that the process takes, while series are added
-WINDOWS_MAX = 4  # of one frequency that memory holds before it is sealed: two that are written, and some that wait
+WINDOWS_MAX = 3  # of one frequency that memory holds; with one more it is sealed
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

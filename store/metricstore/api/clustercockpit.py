@@ -11,7 +11,7 @@ from metricstore.api.auth import Caller, Permission
 from metricstore.api.bodies import read_body
 from metricstore.api.descriptions import Answer, Content, Description, Parameter
 from metricstore.api.problems import problem
-from metricstore.api.routes import Route, answer
+from metricstore.api.routes import Route, SameAnswer, answer
 from metricstore.api.turns import in_turns
 from metricstore.engine import Engine
 from metricstore.ingest import Ingest, Receipt
@@ -97,4 +97,4 @@ def _refusal(receipt: Receipt) -> Response:
     )
 
 
-_STORED = Response(media_type="application/json")
+_STORED = SameAnswer(media_type="application/json")

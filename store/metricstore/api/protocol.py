@@ -10,11 +10,15 @@ import http
 import socket
 import struct
 from collections import Counter
+from functools import partial
 from typing import Any, NamedTuple
 
 import httptools
 import orjson
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+# ASGI extension: takes the status of an answer and all that follows the first line, ready to be sent; whether it could.
+WHOLE_ANSWERS = "metricstore.whole-answers"
 
 
 class Bounds(NamedTuple):
@@ -172,8 +176,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._held = self._held + len(data) if self._steps == before else 0
         if status or self._held > self._bounds.head_bytes:
             self._end(status or 431)
-        elif self._held and self._timer is None:
-            self._await_head()
+        elif self._timer is None and (self._reading_body or self._held):
+            if self._reading_body:
+                self._timer = self.loop.call_later(self._bounds.body_time, self._on_slow_body, 0)
+            else:
+                self._await_head()
 
     # What the parser finds
 
@@ -219,9 +226,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._steps += 1
         self._body, self._reading_body = 0, True
         self._stop_timer()
-        self._timer = self.loop.call_later(self._bounds.body_time, self._on_slow_body, 0)
         self._room.works(self)
         super().on_headers_complete()
+        self.scope["extensions"] = {WHOLE_ANSWERS: partial(self._answer_whole, self.cycle)}
 
     def _check_form(self) -> None:
         """_Malformed for what the parser lets through and RFC 9112 does not (2.3, 3.2, 6.1)."""
@@ -256,6 +263,19 @@ class BoundedProtocol(HttpToolsProtocol):
             self._timer = self.loop.call_later(self._bounds.linger_time, self.transport.abort)
             if self.transport.can_write_eof():
                 self.transport.write_eof()
+
+    def _answer_whole(self, cycle: RequestResponseCycle, status: int, rest: bytes) -> bool:
+        """Answer at once, where nothing is to be waited for: ASGI's two messages cost as much as all else here."""
+        if cycle.disconnected or cycle.response_started or cycle.waiting_for_100_continue or not cycle.keep_alive:
+            return False
+        if self.flow.write_paused or cycle.scope["method"] == "HEAD":
+            return False
+        cycle.response_started = cycle.response_complete = True
+        fields = [b"%b: %b\r\n" % field for field in cycle.default_headers]
+        self.transport.write(b"".join([STATUS_LINE[status], *fields, rest]))
+        cycle.message_event.set()
+        cycle.on_response()
+        return True
 
     def _drop(self, size: int) -> None:
         """Let bytes go: closing while they come would take the answer from the client. Too many end that."""

@@ -1,6 +1,7 @@
 """The route table: each route with its methods and what it needs. What is not in a table does not exist."""
 
 from collections.abc import Awaitable, Callable, Iterable
+from functools import cached_property
 from typing import NamedTuple
 
 import orjson
@@ -14,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from metricstore.api import problems
 from metricstore.api.auth import Caller, Gate, Permission
 from metricstore.api.descriptions import Description
+from metricstore.api.protocol import WHOLE_ANSWERS
 from metricwire.errors import MetricsError
 
 Handler = Callable[[Request, Caller], Awaitable[Response]]
@@ -21,7 +23,8 @@ Handler = Callable[[Request, Caller], Awaitable[Response]]
 
 def authorization(request: Request) -> str | None:
     """The header that says who asks."""
-    return request.headers.get("authorization")
+    found = [value for name, value in request.scope["headers"] if name == b"authorization"]
+    return found[0].decode("latin-1") if found else None
 
 
 class Route(NamedTuple):
@@ -38,6 +41,21 @@ class Route(NamedTuple):
     description: Description = Description()
     proof: Callable[[Request], str | None] = authorization
     refuse: Callable[[MetricsError], Response] | None = None
+
+
+class SameAnswer(Response):
+    """An answer that is the same every time, and so made once."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it, in one piece where that is understood."""
+        send_whole = scope.get("extensions", {}).get(WHOLE_ANSWERS)
+        if send_whole is None or not send_whole(self.status_code, self._rest):
+            await super().__call__(scope, receive, send)
+
+    @cached_property
+    def _rest(self) -> bytes:
+        """What follows the status line."""
+        return b"".join([b"%b: %b\r\n" % field for field in self.raw_headers]) + b"\r\n" + self.body
 
 
 class Application:
