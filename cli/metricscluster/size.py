@@ -104,7 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
 def table(found: Needs) -> list[tuple[str, str]]:
     """What is shown: names and texts."""
     return [
-        ("series", f"{found.series:,}"),
+        ("series", f"{found.series:,}; limits.series {int(found.series * HEADROOM):,}"),
         ("samples", f"{found.rate:,.0f} a second"),
         ("memory", f"{size(found.memory)}; limits.memory {_up(found.memory * HEADROOM)}"),
         ("disk", f"{size(found.disk)}; storage.size {_up((found.disk + found.archive) * HEADROOM)}"),
