@@ -3,6 +3,7 @@
 import http.client
 import json
 import random
+import sys
 import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -67,6 +68,7 @@ class Client:
     def post(self, path: str, body: bytes) -> Answer:
         """The answer: 200, or a 400 that says which lines were not taken. Unavailable after `patience`; else MetricsError."""
         backoff, end = Backoff(random.Random()), self._clock() + self._patience  # noqa: S311 no secret
+        told = ""
         while True:
             try:
                 answer, wait = self._once(path, body)
@@ -78,6 +80,9 @@ class Client:
                 failure, wait = _cause(error), 0.0
             if self._clock() > end:
                 raise Unavailable(f"cannot reach {self.url}: {failure}; given up after {self._patience:.0f} s")
+            if failure != told:
+                print(f"cannot reach {self.url}: {failure}; trying again for {end - self._clock():.0f} s", file=sys.stderr)
+                told = failure
             self._sleep(backoff.next(wait))
         if answer.status not in {200, 204, 400}:
             raise MetricsError(f"cannot POST to {self.url}{path}: {answer.status}: {reason(answer.body)}")

@@ -51,7 +51,7 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("metricscluster-store", description=__doc__)
-    parser.add_argument("--config", default="./config.json", metavar="FILE", help="settings (default: %(default)s)")
+    parser.add_argument("-config", "--config", default="./config.json", metavar="FILE", help="settings (default: %(default)s)")
     parser.add_argument(
         "-dev",
         "--dev",
@@ -59,7 +59,8 @@ def _arguments() -> argparse.Namespace:
         help="allow the key that everybody has from cc-metric-store's docs; serve /swagger/",
     )
     parser.add_argument("--insecure-no-auth", action="store_true", help="let everybody in")
-    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("-loglevel", metavar="LEVEL", help="cc-metric-store's; taken and not used")
+    parser.add_argument("-version", "--version", action="version", version=__version__)
     return parser.parse_args()
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import random
 import resource
 import socket
 import ssl
@@ -192,7 +191,8 @@ class App:
         """Seal and expire what is due, from time to time."""
         failing = False
         while True:
-            await asyncio.sleep(KEEP_EVERY * random.uniform(0.9, 1.1))  # noqa: S311 - spreads load, guards nothing
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.engine.pressed.wait(), KEEP_EVERY)
             try:
                 await self.engine.keep()
             except OSError as error:
@@ -201,6 +201,8 @@ class App:
                 failing = True
             else:
                 failing = False
+            if self.engine.pressed.is_set():  # no end to it: others need the processor too
+                await asyncio.sleep(KEEP_EVERY)
 
 
 def _server(app: Application, bounds: Bounds, tls: ssl.SSLContext | None = None) -> Server:

@@ -1,5 +1,6 @@
 """What is past the retention on disk: blocks become Parquet files, a file a cluster and day, and are still read."""
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -15,6 +16,8 @@ from metricstore.reading import Totals
 from metricwire.samples import SeriesKey
 
 DAY = 86400
+TIME_MAX = 2**53
+PARTS_LOOKED_AT = 8  # of the archive, to see whether a series began before the time that is asked for, or goes on after it
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -69,47 +72,85 @@ class Wanted(NamedTuple):
     frequency: int
 
 
-def read(
-    archive: Archive,
-    wanted: Wanted,
-    live: Mapping[SeriesKey, int],
-    samples: Callable[[int], Iterator[tuple[Ints, Floats]]],
-    most: int,
-) -> tuple[Totals, int] | None:
-    """Sums of the series that are meant, and how many these are, from the archive and from `samples` of those that are `live`.
+class Live(NamedTuple):
+    """A series that is not in the archive alone: its samples about the wanted time, its grid, when it begins and ends."""
 
-    None where there is nothing. TooLarge for more than `most` samples of the archive.
+    samples: Callable[[], Iterator[tuple[Ints, Floats]]]
+    phase: int
+    first: int
+    last: int
+
+
+class Series(NamedTuple):
+    """One series: samples about the wanted time, phase of its grid if that is known, and when it begins and ends (seconds)."""
+
+    stamps: Ints
+    values: Floats
+    phase: int | None
+    first: int
+    last: int
+
+
+def read(archive: Archive, wanted: Wanted, live: Mapping[SeriesKey, Live], most: int) -> tuple[Totals, int] | None:
+    """Sums of the series that are meant, and how many these are, from the archive and of those that are `live`.
+
+    The rules are those of Reader.totals. None where there is nothing. TooLarge for more than `most` samples of the archive.
     """
-    rows = archive.read(wanted.cluster, [wanted.host], [wanted.metric], wanted.start, wanted.end, most)
-    keys = list(dict.fromkeys([*live, *rows.keys]))
+    cluster, hosts, metrics = wanted.cluster, [wanted.host], [wanted.metric]
+    rows = archive.read(cluster, hosts, metrics, wanted.start - wanted.frequency, wanted.end + wanted.frequency, most)
+    earlier = _held(archive.parts(cluster, hosts, metrics, -TIME_MAX, wanted.start))
+    later = _held(archive.parts(cluster, hosts, metrics, wanted.end, TIME_MAX))
+    keys = list(dict.fromkeys([*live, *rows.keys, *sorted(earlier | later)]))
     registry = Registry(len(keys), 0)
     for number, key in enumerate(keys):
         registry.restore(key, number)
-    found = []
-    for number in registry.select(wanted.cluster, wanted.host, wanted.groups, wanted.metric).tolist():
-        key = keys[number]
-        mine = rows.series == rows.keys.index(key) if key in rows.keys else np.zeros(len(rows.series), bool)
-        parts = [(rows.timestamps[mine], rows.values[mine])]
-        if key in live:
-            parts += samples(live[key])
-        found.append((np.concatenate([stamps for stamps, _ in parts]), np.concatenate([values for _, values in parts])))
-    return _summed(found, wanted) if found else None
-
-
-def _summed(found: Sequence[tuple[Ints, Floats]], wanted: Wanted) -> tuple[Totals, int] | None:
-    """Samples on the grids that their first ones give, added slot by slot."""
-    grids, frequency = [], wanted.frequency
-    for stamps, values in found:
-        inside = (stamps >= wanted.start) & (stamps < wanted.end)
-        if inside.any():
-            phase = int(stamps[inside].min()) % frequency
-            grids.append(((stamps[inside] - phase + frequency // 2) // frequency, values[inside], phase))
-    if not grids:
+    chosen = [keys[number] for number in registry.select(cluster, wanted.host, wanted.groups, wanted.metric).tolist()]
+    if not chosen:
         return None
-    first, phase = min((int(slots.min()), phase) for slots, _, phase in grids)
-    total = np.zeros(max(int(slots.max()) for slots, _, _ in grids) - first + 1)
-    for slots, values, _ in grids:
+    found = [_series(rows, key, live.get(key), wanted, (key in earlier, key in later)) for key in chosen]
+    phase = next(
+        (one.phase for one in found if one.phase is not None), 0
+    )  # stands for that of series with no sample about here
+    return _summed([one if one.phase is not None else one._replace(phase=phase) for one in found], wanted), len(found)
+
+
+def _held(parts: Iterator[ArchiveRows]) -> set[SeriesKey]:
+    """The series that the parts have samples of, as far as a few parts tell."""
+    return {key for part in itertools.islice(parts, PARTS_LOOKED_AT) for key in part.keys}
+
+
+def _series(rows: ArchiveRows, key: SeriesKey, live: Live | None, wanted: Wanted, beyond: tuple[bool, bool]) -> Series:
+    """All that is known of one series; `beyond`: whether the archive has samples before and after the wanted time."""
+    mine = rows.series == rows.keys.index(key) if key in rows.keys else np.zeros(len(rows.series), bool)
+    parts = [(rows.timestamps[mine], rows.values[mine]), *(live.samples() if live else ())]
+    stamps = np.concatenate([stamps for stamps, _ in parts])
+    values = np.concatenate([values for _, values in parts])
+    first, last = int(stamps.min(initial=TIME_MAX)), int(stamps.max(initial=-TIME_MAX))
+    phase = live.phase if live else first % wanted.frequency if len(stamps) else None
+    if live:
+        first, last = min(first, live.first), max(last, live.last)
+    if beyond[0]:
+        first = min(first, wanted.start - wanted.frequency)
+    if beyond[1]:
+        last = max(last, wanted.end + wanted.frequency)
+    return Series(stamps, values, phase, first, last)
+
+
+def _summed(found: Sequence[Series], wanted: Wanted) -> Totals:
+    """Samples on their series' grids, added slot by slot; see Reader.span for the bounds."""
+    frequency = wanted.frequency
+    phases = np.array([one.phase for one in found], np.int64)
+    edges = np.array([(one.first, one.last) for one in found], np.int64)
+    firsts, lasts = ((edge - phases + frequency // 2) // frequency for edge in edges.T)
+    begins = np.maximum(wanted.start, firsts * frequency + phases)
+    slots = (begins - phases + frequency // 2) // frequency
+    ends = slots + np.clip(-((begins - wanted.end) // frequency), 0, np.maximum(lasts + 1 - slots, 0))
+    first = int(slots.min())
+    total = np.full(int(ends.max()) - first, -0.0)  # which keeps the sign of what is added
+    for one, phase in zip(found, phases.tolist(), strict=True):
+        at = (one.stamps - phase + frequency // 2) // frequency - first
+        inside = (at >= 0) & (at < len(total))
         row = np.full(len(total), np.nan)
-        row[slots - first] = values
+        row[at[inside]] = one.values[inside]
         total += row
-    return Totals(np.zeros(1, np.int64), frequency, np.array([first * frequency + phase]), total[None, :]), len(grids)
+    return Totals(np.zeros(1, np.int64), frequency, begins[slots == first].min(keepdims=True), total[None, :])

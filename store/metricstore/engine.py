@@ -39,12 +39,15 @@ from metricstore.memory.window import SHIFT, SLOTS, begin
 from metricstore.reading import Reader, Totals
 from metricstore.settings import Limits, Metric
 from metricwire.catalog import FREQUENCY
-from metricwire.errors import TooLarge
+from metricwire.errors import TooLarge, Unavailable
 from metricwire.samples import Labels, Place, Sample, SeriesKey
 
 logger = logging.getLogger(__name__)
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
+WINDOWS_HELD = 64  # in all; with more, late samples have to wait until they are sealed: each may take 4 KiB
+LATE = 7200  # seconds after which a sample is late
+COMMITS_BETWEEN_LOOKS = 32  # at the memory that the process takes
 SERIES_BETWEEN_LOOKS = 64  # at the memory that the process takes, while series are added
 WINDOWS_MAX = 3  # of one frequency that memory holds; with one more it is sealed
 
@@ -90,6 +93,7 @@ class Engine:
         self._clock, self._limits = clock, limits
         self._newest = 0  # latest timestamp stored
         self._takers = 0
+        self.pressed = asyncio.Event()  # memory is short, or about to be: sealing cannot wait
         self._crowded = False  # memory has no room for another series
         files = files or Files()
         self._directory = Directory(directory, cluster, files)
@@ -161,6 +165,8 @@ class Engine:
 
     async def write(self, columns: Columns, labels: Sequence[Labels]) -> None:
         """Return when all of it is durable and visible; Unavailable when it cannot be made so now."""
+        if self.pressed.is_set() and len(columns.numbers) and columns.timestamps.min() < self._clock() - LATE:
+            raise Unavailable("cannot store late samples now: those that came before have to be sealed first", 5)
         await self.commits.write(columns, labels)
 
     def _apply(self, batch: Batch) -> None:
@@ -171,6 +177,8 @@ class Engine:
             self.head.write(*columns)
             self.samples += len(columns.numbers)
             self._newest = max(self._newest, int(columns.timestamps.max()))
+            if len(self.head.windows) > WINDOWS_HELD or (self.commits.commits % COMMITS_BETWEEN_LOOKS == 0 and self._too_large):
+                self.pressed.set()
         for freed in batch.freed:
             self._free_in_memory(freed)
 
@@ -206,7 +214,9 @@ class Engine:
     def samples_of(self, cluster: str, host: str, start: int, end: int) -> Iterator[tuple[SeriesKey, Ints, Floats]]:
         """The host's samples from `start` to before `end` (seconds), by series; those of the archive left out."""
         level = self.registry.find((cluster, host))
-        for number in level.numbers() if level else ():
+        for number in list(level.numbers()) if level else ():
+            if number not in self.registry:
+                continue  # gone since we began
             found: dict[int, float] = {}
             for stamps, values in self._reader.samples(number, start, end):
                 found |= {
@@ -224,9 +234,17 @@ class Engine:
         """Sums of one group of series, the archive's samples among them, and how many series these are: see archiving.read."""
         level = self.registry.find((wanted.cluster, wanted.host))
         numbers = [number for part in level.walk() for number in part.own(wanted.metric)] if level else []
-        live = {self.key(number): number for number in numbers}
-        samples = partial(self._reader.samples, start=wanted.start, end=wanted.end)
-        return archiving.read(self.archive, wanted, live, samples, points_max)
+        margin = wanted.frequency
+        live = {
+            self.key(number): archiving.Live(
+                partial(self._reader.samples, number, wanted.start - margin, wanted.end + margin),
+                int(self.head.series.phase[number]),
+                int(self.head.series.first[number]),
+                int(self.head.series.last[number]),
+            )
+            for number in self.holding(np.array(numbers, np.int64)).tolist()
+        }
+        return archiving.read(self.archive, wanted, live, points_max)
 
     def extents(self, numbers: Ints) -> list[tuple[int, int, int]]:
         """Of series that hold samples: when the first slot begins and the last one ends, and how long a slot is (seconds)."""
@@ -274,6 +292,35 @@ class Engine:
         self.blocks.scan()
         state = self._checkpoint.read()
         given = state.given if state else 0
+        self._read_names(given)
+        if state is None and self.blocks.windows():
+            if not self.log.whole:  # else the first sealing was cut short
+                self._on_damage("cannot read the checkpoint: what blocks hold is found from the blocks")
+            state = self._state_of_blocks()
+        if state is not None:
+            self._take(state)
+        first = state.segment if state else 0
+        for record in self.log.replay(first):
+            try:
+                self._play(record)
+            except Damaged as damage:
+                self._on_damage(f"cannot read a record of segment {record.segment}: {damage}")
+        self.head.settle()
+        if self._drop_before(self._expired):
+            self._forget_before(self._expired)
+        self._forget_empty()
+        try:
+            self._checkpoint.settle()
+            self.log.trim(first)
+            if self._catalogue.wasteful(self.series) and self.registry.given == given:  # else only the files tell
+                self._rewrite_catalogue()
+            self.commits.begin_segment()
+        except OSError as error:
+            self.commits.report_full(error)
+        return Recovered(self.samples, self.series, self.damaged, time.monotonic() - begun)
+
+    def _read_names(self, given: int) -> None:
+        """What the numbers mean; those below `given` are never given again."""
         for named in self._catalogue.read():
             for number, key in named:
                 self.registry.restore(key, number)
@@ -282,24 +329,6 @@ class Engine:
         self.head.series.reserve(self.registry.given)
         self.head.series.alive[numbers] = 1
         self.commits.known(numbers)
-        if state is None and self.blocks.windows():
-            self._on_damage("cannot read the checkpoint: what blocks hold is found from the blocks")
-            state = self._state_of_blocks()
-        if state is not None:
-            self._take(state)
-        for record in self.log.replay(state.segment if state else 0):
-            try:
-                self._play(record)
-            except Damaged as damage:
-                self._on_damage(f"cannot read a record of segment {record.segment}: {damage}")
-        self._forget_empty()
-        try:
-            if self._catalogue.wasteful(self.series):
-                self._rewrite_catalogue()
-            self.commits.begin_segment()
-        except OSError as error:
-            self.commits.report_full(error)
-        return Recovered(self.samples, self.series, self.damaged, time.monotonic() - begun)
 
     def _rewrite_catalogue(self) -> None:
         self._catalogue.rewrite([(number, self.key(number)) for number in self.registry.numbers().tolist()])
@@ -367,34 +396,43 @@ class Engine:
         elif record.kind is Kind.LABELS:
             self._apply(Batch(NO_SAMPLES, formats.unpack_labels(record.payload), []))
         elif record.kind is Kind.FREQUENCIES:
-            self.metrics.observed |= formats.unpack_frequencies(record.payload)
+            self.metrics.restore(formats.unpack_frequencies(record.payload))
         elif record.kind is Kind.FREED:
             freed = formats.unpack_freed(record.payload)
             known = freed._replace(numbers=freed.numbers[freed.numbers < self.head.series.size])
             self._free_in_memory(known)
-            sealing.free(known.numbers, known.before, self.blocks)
+            try:
+                sealing.free(known.numbers, known.before, self.blocks)
+            except OSError as error:  # a full disk does not prevent the start
+                self.commits.report_full(error)
 
     def _play_samples(self, columns: Columns) -> None:
-        """Samples past the retention are left out."""
+        """Samples past the retention are left out, unless they have still to go to the archive."""
         known = columns.numbers < len(self.alive)
         known[known] = self.alive[columns.numbers[known]] > 0
         if not known.all():
             self._on_damage(f"cannot tell the series of {(~known).sum()} samples in the log: nothing names them")
-        kept = known & (columns.timestamps >= self.oldest)
+        self._newest = max(self._newest, int(columns.timestamps.max(initial=0)))
+        kept = known & (self._archived | (columns.timestamps >= self._expired))
         self._apply(Batch(columns.at(kept), [], []))
         if self._too_large:
             self._seal_while_starting()
 
     def _seal_while_starting(self) -> None:
         """Memory must not grow with the log: what is sealed early is played once more if this start is cut short."""
-        pictures = [sealing.picture(window, self.head.series) for window in self.head.windows.values() if window.dirty]
-        for one in pictures:
-            sealing.seal(one, self.blocks)
+        pictures = self._pictures()
+        try:
+            for one in pictures:
+                sealing.seal(one, self.blocks)
+        except OSError as error:
+            for one in pictures:
+                one.withdraw()
+            self.commits.report_full(error)
         self._evict()
 
     def _repeated(self) -> Repeated:
         """What a new segment repeats."""
-        return Repeated(list(self.registry.labels.values()), dict(self.metrics.observed))
+        return Repeated(list(self.registry.labels.values()), self.metrics.undeclared())
 
     # Keeping
 
@@ -409,12 +447,14 @@ class Engine:
         if self._archived:
             await self._archive()
         self.expire_now()
-        self._crowded = self._too_large
         windows: dict[int, int] = {}
-        for frequency, _ in self.head.windows:
+        for frequency in (one.frequency for one in self.head.windows.values() if one.start <= self._clock()):
             windows[frequency] = windows.get(frequency, 0) + 1
-        if self.log.grown > self._limits.log_bytes or max(windows.values(), default=0) > WINDOWS_MAX or self._crowded:
+        if self.log.grown > self._limits.log_bytes or max(windows.values(), default=0) > WINDOWS_MAX or self.pressed.is_set():
             await self.seal()
+        self._crowded = self._too_large
+        if not self._crowded and len(self.head.windows) <= WINDOWS_HELD:
+            self.pressed.clear()
 
     async def hold(self) -> Backup:
         """The files of the data folder as they are now, for a copy. OSError."""
@@ -448,16 +488,18 @@ class Engine:
         async with self._keeping:
             loop = asyncio.get_running_loop()
             segment = await self.commits.rotate()
-            # What was taken out of a window is in another one: that one first.
-            windows = sorted((window for window in self.head.windows.values() if window.dirty), key=lambda one: one.shrunk)
-            pictures = [sealing.picture(window, self.head.series) for window in windows]
+            pictures: list[sealing.Picture] = []
             try:
-                for one in pictures:
-                    await loop.run_in_executor(self._sealer, sealing.seal, one, self.blocks)
+                moving = True
+                while moving:  # what is taken out of a window meanwhile is in another one, and perhaps in no block
+                    pictures += (new := self._pictures())
+                    for one in new:
+                        await loop.run_in_executor(self._sealer, sealing.seal, one, self.blocks)
+                    moving = any(window.shrunk for window in self.head.windows.values())
                 await loop.run_in_executor(self._sealer, self._checkpoint.write, self._state(segment))
             except BaseException:
-                for window in windows:
-                    window.dirty = True
+                for one in pictures:
+                    one.withdraw()
                 raise
             await self.commits.trim(segment)
             self._evict()
@@ -465,12 +507,15 @@ class Engine:
                 await self.commits.rewrite([(number, self.key(number)) for number in self.registry.numbers().tolist()])
             self.seals += 1
 
+    def _pictures(self) -> list[sealing.Picture]:
+        return sealing.pictures([window for window in self.head.windows.values() if window.dirty], self.head.series)
+
     def _evict(self) -> None:
         """Forget windows that blocks have, but those that are still written."""
         now = int(self._clock())
         for window in list(self.head.windows.values()):
             old = window.end + SLOTS * window.frequency < now
-            if not window.dirty and (window.frequency, window.index) in self.blocks and (old or not window.complete):
+            if old and not window.dirty and (window.frequency, window.index) in self.blocks:
                 self.head.drop(window)
 
     async def free(self, paths: Iterable[Sequence[str]], before: int) -> int:
@@ -515,17 +560,22 @@ class Engine:
         if self._keeping.locked():
             return 0
         before = self._expired
-        windows = [] if self._archived else [window for window in self.head.windows.values() if window.end <= before]
+        windows = self._drop_before(before)
         blocks = [] if self._archived else sealing.ended(self.blocks, before)
-        for window in windows:
-            self.head.drop(window)
         for key in blocks:
             self.blocks.remove(key)
         if blocks:
             self.blocks.sync()
         if windows or blocks:
             self._forget_before(before)
-        return len(windows) + len(blocks)
+        return windows + len(blocks)
+
+    def _drop_before(self, before: int) -> int:
+        """Drop the windows in memory that ended before that time, unless they go to the archive; how many."""
+        windows = [] if self._archived else [window for window in self.head.windows.values() if window.end <= before]
+        for window in windows:
+            self.head.drop(window)
+        return len(windows)
 
     def _forget_before(self, before: int) -> None:
         """Nothing that ended before that time is left: series that had nothing else make room for others."""

@@ -129,6 +129,7 @@ class Ingest:
             return Receipt(len(columns.numbers), [], 0)
         with self._engine.taking():  # series are numbered now, and written a little later
             batch = await self._decode(rest, now, cluster, influx_unit)
+            heads = _heads(batch, rest) if table is not None else []
             if numbers is not None:
                 _renumber(batch, numbers)
             self.received += len(batch.samples) + len(batch.labels) + batch.bad_count + batch.messages
@@ -138,7 +139,7 @@ class Ingest:
             given = await self._numbers(batch, now, node, refusals)
             labels, known = self._labels(batch, node, refusals)
             if table is not None:
-                self._tables.add(cluster, node, _heads(batch, given, rest.split(b"\n"), numbers or []))
+                self._tables.add(cluster, node, [(head, n) for head, n in zip(heads, given, strict=True) if head and n != SKIP])
             columns = _merged(columns, usual.lines, batch, given)
             self.rejected += refusals.reasons
             count = len(columns.numbers) + len(labels) + known
@@ -233,15 +234,11 @@ def _renumber(batch: Batch, numbers: Sequence[int]) -> None:
     batch.bad = [bad._replace(number=numbers[bad.number - 1]) for bad in batch.bad]
 
 
-def _heads(batch: Batch, given: Sequence[int], lines: Sequence[bytes], numbers: Sequence[int]) -> list[tuple[bytes, int]]:
-    """What stands before the first space of lines that were taken, and their series; only where that is all of the head."""
-    line_of = dict(zip(numbers, lines, strict=True))
-    heads = []
-    for line, number in zip(batch.sample_lines, given, strict=True):
-        head = line_of[line].partition(b" ")[0]
-        if number != SKIP and head and len(head) <= HEAD_LONGEST and b"\\" not in head:
-            heads.append((head, number))
-    return heads
+def _heads(batch: Batch, body: bytes) -> list[bytes]:
+    """What stands before the first space of each sample's line; nothing where that may not be all of its head."""
+    lines = body.split(b"\n")
+    heads = [lines[line - 1].partition(b" ")[0] for line in batch.sample_lines]
+    return [head if len(head) <= HEAD_LONGEST and b"\\" not in head else b"" for head in heads]
 
 
 def _merged(columns: Columns, lines: NDArray[np.uint32], batch: Batch, given: Sequence[int]) -> Columns:

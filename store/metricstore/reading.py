@@ -13,6 +13,7 @@ from metricstore.numeric import kernels
 from metricwire.errors import TooLarge
 
 SERIES_POINTS = 64  # what looking at one series costs, in values
+FIRSTS_FOUND = 256  # series of a request whose first sample is looked for; with more, data may begin with nulls after an expiry
 TURN_POINTS = 2_000_000  # values that are read between two turns of others
 
 Ints = NDArray[np.int64]
@@ -56,7 +57,7 @@ class Reader:
         sizes = np.array([len(numbers) for numbers in groups])
         numbers, at = np.concatenate(groups), np.concatenate([[0], np.cumsum(sizes)[:-1]])
         vague = numbers[(series.vague[numbers] > 0) & (series.first[numbers] > start)]
-        for number in vague.tolist():
+        for number in vague[:FIRSTS_FOUND].tolist():
             self._find_first(number)
         first = series.times(numbers, series.slots(numbers, series.first[numbers]))
         begins = np.maximum(start, first)
@@ -153,7 +154,7 @@ class Reader:
     def _from_samples(self, place: int, numbers: Ints, span: Span) -> Totals:
         """The sums of one group, whose samples are found one by one."""
         frequency, slots, slot = int(span.frequency), int(span.slots), int(span.slot)
-        total = np.zeros(slots)
+        total = np.full(slots, -0.0)  # which keeps the sign of what is added
         for number in numbers.tolist():
             values = np.full(slots, np.nan)
             for stamps, found in self.samples(number, (slot - 2) * frequency, (slot + slots + 2) * frequency):

@@ -1,5 +1,6 @@
 """Sealing: what windows in memory hold goes to blocks on disk, and what blocks no longer should hold is taken out of them."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -17,24 +18,49 @@ Ints = NDArray[np.int64]
 
 
 class Picture(NamedTuple):
-    """A window as it is when sealing begins: what is written to it afterwards may or may not be sealed."""
+    """A window as it is when sealing begins: what is written to it afterwards may or may not be sealed.
+
+    `shrunk`: what was taken out of it is in another window, and in a block perhaps only here.
+    """
 
     key: tuple[int, int]  # frequency, window
+    window: Window
     array: NDArray[np.uint64]
     complete: bool
+    shrunk: bool
     step: NDArray[np.int32]  # by series number
     phase: NDArray[np.int32]
 
+    def withdraw(self) -> None:
+        """It was not sealed."""
+        self.window.dirty, self.window.shrunk = True, self.window.shrunk or self.shrunk
 
-def picture(window: Window, series: SeriesTable) -> Picture:
-    """Take the window's picture; it counts as sealed from then on."""
-    window.dirty = window.shrunk = False
-    return Picture((window.frequency, window.index), window.array, window.complete, series.step.copy(), series.phase.copy())
+
+def pictures(windows: Iterable[Window], series: SeriesTable) -> list[Picture]:
+    """Take pictures of the windows; they count as sealed from then on."""
+    step, phase, found = series.step.copy(), series.phase.copy(), []
+    for window in windows:
+        key, shrunk = (window.frequency, window.index), window.shrunk
+        window.dirty = window.shrunk = False
+        found.append(Picture(key, window, window.array, window.complete, shrunk, step, phase))
+    return found
 
 
 def seal(one: Picture, blocks: Blocks) -> None:
-    """Write the block of a window; what an earlier block of it holds besides stays. OSError leaves that one."""
-    before = {} if one.complete else blocks.raw(one.key)
+    """Write the block of a window; OSError leaves the earlier one.
+
+    What an earlier block of it holds besides stays, when the window has not all of it, or something was taken out of it: where
+    that went may not be on disk yet. The next sealing leaves it out.
+    """
+    whole = one.complete and not one.shrunk
+    chunks = _chunks(one, {} if whole else blocks.raw(one.key))
+    if whole and one.window.shrunk:  # by now
+        chunks = _chunks(one, blocks.raw(one.key))
+    blocks.write(one.key, chunks)
+
+
+def _chunks(one: Picture, before: dict[int, bytes]) -> dict[int, bytes]:
+    """The window's chunks by key, put over those of an earlier block."""
     chunks = dict(before)
     for low in range(0, len(one.array), ROWS_AT_ONCE):
         part = one.array[low : low + ROWS_AT_ONCE]
@@ -46,7 +72,7 @@ def seal(one: Picture, blocks: Blocks) -> None:
             old = [block_form.decode(key, before[key]) for key in shared]
             rows = merged(block_form.joined(old), rows)
         chunks |= block_form.encode(*rows)
-    blocks.write(one.key, chunks)
+    return chunks
 
 
 def merged(old: Rows, new: Rows) -> Rows:

@@ -138,3 +138,26 @@ def test_without_an_archive_old_samples_are_gone(store: Any, clock: Clock) -> No
     asked.keep()
     (entry,) = asked.query(NOW, clock.now, {"metric": "m", "host": "h"})["results"][0]
     assert entry["from"] == clock.now - 1200
+
+
+def test_answers_are_the_same_before_and_after_archiving(store: Any, clock: Clock) -> None:
+    asked = store()
+    clock.now = NOW + 700
+    asked.write(*lines(NOW)[:-5], lines(NOW)[-1], f"m,hostname=h,type=hwthread,type-id=2 value=5 {NOW + 7}")
+    clock.now = NOW + 7000
+    asked.write(*lines(NOW + 6000))
+    clock.now = NOW + 6 * DAY
+    asked.write(*lines(clock.now - 1200))
+    parts = {"type": "hwthread", "type-ids": ["0", "1", "2", "9"]}
+    queries = [{"metric": "m", "host": "h"}, {"metric": "m", "host": "h"} | parts, {"metric": "slow", "host": "h"}]
+    offsets = (-500, -3, 0, 3, 61, 300, 599, 3000, 6003)
+    ranges = [(NOW + a, NOW + b) for a in offsets for b in (59, 300, 700, 6100, 9000) if a <= b]
+
+    def answers() -> list[Any]:
+        return [asked.query(start, end, *queries)["results"] for start, end in ranges]
+
+    before = answers()
+    asked.keep()
+    assert not [window for window in asked.app.engine.blocks.windows() if begin(*window) < NOW + DAY]
+    for (start, end), found, wanted in zip(ranges, answers(), before, strict=True):
+        assert found == wanted, (start - NOW, end - NOW)

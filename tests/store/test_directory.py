@@ -25,3 +25,13 @@ def test_a_damaged_identity_is_named_and_written_anew(content: bytes, tmp_path: 
     caplog.clear()
     Directory(tmp_path, "c", Files()).close()
     assert not caplog.text
+
+
+def test_no_flipped_bit_of_the_identity_prevents_the_start(tmp_path: Path) -> None:
+    Directory(tmp_path, "c", Files()).close()
+    content = (tmp_path / IDENTITY_NAME).read_bytes()
+    for bit in range(8 * len(content)):
+        damaged = bytearray(content)
+        damaged[bit // 8] ^= 1 << bit % 8
+        (tmp_path / IDENTITY_NAME).write_bytes(damaged)
+        Directory(tmp_path, "c", Files()).close()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from metricstore.disk import catalogue
 from metricstore.disk.files import Files
 from metricstore.disk.formats import Columns
 from metricstore.engine import Engine
@@ -135,14 +136,12 @@ def test_many_new_metrics_and_tags_cost_what_few_cost_each(make_store: Callable[
 
 
 def test_the_frequency_observed_outlives_the_segment_it_was_observed_in(make_store: Callable[..., Store]) -> None:
-    now = [NOW]
-    store = make_store(clock=lambda: now[0])
+    store = make_store()
     store.write((series("x"), NOW, 1.0), (series("x"), NOW + 3, 3.0), labels=[Labels(HOST, (("rack", "r1"),))])
     store.restart()
-    now[0] += 100_000
-    store.write((series(), now[0], 1.0))
-    assert store.engine.expire_now()
+    store.seal()
     store.restart()
+    assert store.recovered.samples == 0, "all is in blocks"
     assert store.engine.metrics.frequency("x") == 3
     assert store.engine.labels_of(Place("c", "h", "t", "1")) == {"rack": "r1"}
 
@@ -224,6 +223,80 @@ def test_a_series_named_before_it_had_samples_gets_another_number(make_store: Ca
     store.write((series("slow"), NOW, 2.0))
     store.restart()
     assert (store.read("m"), store.read("slow")) == ([(NOW, [1.0])], [(NOW, [2.0])])
+
+
+def test_late_samples_wait_while_memory_is_short(make_store: Callable[..., Store], loop: asyncio.AbstractEventLoop) -> None:
+    store = make_store(retention=10**7)
+    store.write((series(), NOW, 1.0))
+    late = [(series(), NOW - 640 * n, float(n)) for n in range(1, 100)]
+    store.write(*late)
+    with pytest.raises(Unavailable, match="cannot store late samples now"):
+        store.write((series(), NOW - 10_000, 1.0))
+    store.write((series(), NOW + 10, 2.0))
+    loop.run_until_complete(store.engine.keep())
+    store.write((series(), NOW - 10_000, 1.0))
+    assert len(store.engine.head.windows) < 5
+    assert [value for value in store.read("m")[0][1] if value is not None][-2:] == [1.0, 2.0]
+
+
+def test_no_number_is_given_twice_though_nothing_names_its_series_any_more(
+    make_store: Callable[..., Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalogue, "FILES_MAX", 0)
+    store = make_store()
+    store.write((series(), NOW, 1.0))
+    store.seal()
+    store.engine._catalogue.append([(store.engine.number(series("slow")), series("slow"))])
+    for _ in range(3):
+        store.restart()
+    assert store.engine.number(series("x")) == 2
+
+
+def test_samples_survive_a_start_after_their_retention_when_they_go_to_the_archive(make_store: Callable[..., Store]) -> None:
+    now = [NOW]
+    store = make_store(clock=lambda: now[0], archived=True)
+    store.write((series(), NOW, 1.0))
+    now[0] += 3 * 86400
+    store.restart()
+    assert store.read("m") == [(NOW, [1.0])]
+
+
+def test_a_start_with_a_wrong_clock_loses_nothing_of_the_log(make_store: Callable[..., Store]) -> None:
+    now = [NOW]
+    store = make_store(clock=lambda: now[0])
+    store.write((series(), NOW, 1.0))
+    now[0] += 10 * 365 * 86400
+    store.restart()
+    store.seal()
+    now[0] = NOW
+    store.restart()
+    assert store.read("m") == [(NOW, [1.0])]
+
+
+def test_a_caller_that_gave_up_waiting_for_a_sealing_does_not_stop_commits(
+    make_store: Callable[..., Store], loop: asyncio.AbstractEventLoop
+) -> None:
+    store = make_store()
+
+    async def give_up() -> None:
+        sealing = asyncio.create_task(store.engine.seal())
+        await asyncio.sleep(0)
+        sealing.cancel()
+        await asyncio.wait([sealing])
+
+    loop.run_until_complete(give_up())
+    store.write((series(), NOW, 1.0))
+    store.seal()
+    assert store.read("m") == [(NOW, [1.0])]
+
+
+def test_the_sign_of_zero_survives_a_move_to_another_frequency(make_store: Callable[..., Store]) -> None:
+    store = make_store()
+    store.write((series("x"), NOW, -0.0))
+    store.seal()
+    store.write((series("x"), NOW + 3, 1.0))
+    ((_, values),) = store.read("x")
+    assert [str(value) for value in values] == ["-0.0", "1.0"]
 
 
 def test_labels_are_limited_and_set_once(make_store: Callable[..., Store]) -> None:

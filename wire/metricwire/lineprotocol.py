@@ -39,8 +39,7 @@ MESSAGES = frozenset({"event", "log", "control"})
 LABEL_METRIC = "info"
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """What one line may hold; beyond it the line is refused, never cut."""
 
     line: int = 65536  # bytes, its LF not counted
@@ -194,17 +193,15 @@ class Decoder:
 
     def _take(self, raw: bytes) -> None:
         head, _, rest = raw.partition(b" ")
-        series = self._known.get(head)
-        usual = _USUAL.fullmatch(rest) if series and len(raw) <= self.limits.line and not self._influx_unit else None
-        if series and usual:
-            timestamp = self.now if usual[2] is None else int(usual[2])
-            self.batch.samples.append(Sample(series, timestamp, float(usual[1])))
-            self.batch.sample_lines.append(self._number)
-            return
-        line = raw.removesuffix(b"\r").strip(b" ")
-        if not line or line.startswith(b"#"):
-            return
+        usual = _USUAL.fullmatch(rest) if len(raw) <= self.limits.line and not self._influx_unit else None
         try:
+            if usual and head and b"\\" not in head and not head.startswith(_UNUSUAL_HEADS):
+                timestamp = self.now if usual[2] is None else int(usual[2])
+                self._keep(self._series(head), timestamp, float(usual[1]))
+                return
+            line = raw.removesuffix(b"\r").strip(b" ")
+            if not line or line.startswith(b"#"):
+                return
             if len(raw) > self.limits.line:
                 raise Refused(f"longer than {self.limits.line} bytes")
             self._parse(line)
@@ -226,22 +223,28 @@ class Decoder:
         if value is None:
             self.batch.messages += 1
             return
-        series = parse_head(head, self.cluster, self.limits)
+        series = self._series(head)
         if series.metric == LABEL_METRIC:
             self.batch.labels.append(Labels(series.place, series.tags))
             self.batch.label_lines.append(self._number)
-            return
-        timestamp = self.now if stamp is None else _seconds(stamp)
+        else:
+            self._keep(series, self.now if stamp is None else _seconds(stamp), value)
+
+    def _series(self, head: bytes) -> SeriesKey:
+        """The series of a head, which is remembered."""
+        series = self._known.get(head)
+        if series is None:
+            series = parse_head(head, self.cluster, self.limits, frozenset() if self._influx_unit else META_TAGS)
+            self._known = self._heads.add(self._names, head, series)
+        return series
+
+    def _keep(self, series: SeriesKey, timestamp: int, value: float) -> None:
         self.batch.samples.append(Sample(series, timestamp, value))
         self.batch.sample_lines.append(self._number)
-        self._known = self._heads.add(self._names, head, series)
 
     def _parse_fields(self, head: bytes, fields: bytes, stamp: bytes | None) -> None:
         """A line of an InfluxDB client: good as a whole or not at all."""
-        series = self._known.get(head)
-        if series is None:
-            series = parse_head(head, self.cluster, self.limits, dropped=frozenset())
-            self._known = self._heads.add(self._names, head, series)
+        series = self._series(head)
         timestamp = self.now if stamp is None else _seconds(stamp, self._influx_unit)
         found, messages = [], 0
         for key, value in _FIELD.findall(fields):
@@ -289,13 +292,25 @@ def _line_end(text: bytes, start: int, longest: int, final: bool) -> int | None:
 
 def parse_head(head: bytes, cluster: str, limits: Limits, dropped: frozenset[str] = META_TAGS) -> SeriesKey:
     """The series that `metric,tag=value,...` names, tags `dropped` left out. Refused says what is wrong with it."""
-    name, *pairs = _split(head, _HEAD_PART) if b"\\" in head else head.split(b",")
-    if len(pairs) > limits.tags:
+    name = _split(head, _HEAD_PART)[0] if b"\\" in head else head.partition(b",")[0]
+    tags = head[len(name) :]
+    place, others = (_known_tags if len(tags) <= _TAGS_KNOWN else _tags)(tags, cluster, limits, dropped)
+    return SeriesKey(place, _metric_name(name, limits), others)
+
+
+def _tags(text: bytes, cluster: str, limits: Limits, dropped: frozenset[str]) -> tuple[Place, tuple[tuple[str, str], ...]]:
+    """The place that `,tag=value...` names, and the tags that do not say where."""
+    pairs = _split(text, _HEAD_PART) if b"\\" in text else text.split(b",")
+    if len(pairs) - 1 > limits.tags:
         raise Refused(f"more than {limits.tags} tags")
-    tags = dict([_tag(pair, limits) for pair in pairs])
+    tags = dict([_tag(pair, limits) for pair in pairs[1:]])
     for key in dropped & tags.keys():
         del tags[key]
-    return SeriesKey(_place(tags, cluster), _metric_name(name, limits), tuple(sorted(tags.items())))
+    return _place(tags, cluster), tuple(sorted(tags.items()))
+
+
+_TAGS_KNOWN = 512  # bytes of tags that are remembered
+_known_tags = lru_cache(8192)(_tags)  # a place has many metrics
 
 
 @lru_cache(8192)
@@ -442,6 +457,7 @@ _FIELD = re.compile(rb"(" + _KEY + rb")=(" + _STRING + rb'|[^,= "]++)', re.DOTAL
 _HEAD_PART = re.compile(rb"(?>\\[,= ]|[^,])*+")
 _TAG_PART = re.compile(rb"(?>\\[,= ]|[^=])*+")
 _USUAL = re.compile(rb"value=(-?[0-9]{1,15}(?:\.[0-9]{1,17})?)(?: ([0-9]{1,10}))?")  # what needs no look at limits of numbers
+_UNUSUAL_HEADS = (b"#", LABEL_METRIC.encode() + b",")
 _FLOAT = re.compile(rb"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _INTEGER = re.compile(rb"[+-]?[0-9]+i|[0-9]+u")
 _STAMP = re.compile(rb"-?[0-9]+")

@@ -28,6 +28,9 @@ class Permission(enum.Enum):
     ADMIN = "admin"
 
 
+WORDS = {Permission.READ: "read", Permission.WRITE: "write", Permission.ADMIN: "do what needs the role admin"}
+
+
 class Caller(NamedTuple):
     """Who asks. `node`, where set, is the one host the caller may write."""
 
@@ -144,10 +147,10 @@ class Gate:
         claims = await self._claims(bearer(authorization))
         if self._service_accounts and claims.subject == self._service_accounts.agents and claims.node:
             if needed is not Permission.WRITE:
-                raise Forbidden(f"cannot {needed.value}: a node agent's token is for writing")
+                raise Forbidden(f"cannot {WORDS[needed]}: a node agent's token is for writing")
             return Caller(claims.subject, claims.node)
         if not self._permits(claims, needed):
-            raise Forbidden(f"cannot {needed.value}: the token's roles do not permit it")
+            raise Forbidden(f"cannot {WORDS[needed]}: the token's roles do not permit it")
         return Caller(claims.subject)
 
     def _permits(self, claims: Claims, needed: Permission) -> bool:

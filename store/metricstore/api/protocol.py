@@ -10,14 +10,14 @@ import http
 import socket
 import struct
 from collections import Counter
-from functools import partial
 from typing import Any, NamedTuple
 
 import httptools
 import orjson
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from starlette.types import Scope
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-# ASGI extension: takes the status of an answer and all that follows the first line, ready to be sent; whether it could.
+# ASGI extension: takes the scope, the status of its answer and all that follows the status line; whether it could send that.
 WHOLE_ANSWERS = "metricstore.whole-answers"
 
 
@@ -131,6 +131,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, room: Room, **more: Any) -> None:
         super().__init__(*args, **more)
         self._room, self._bounds = room, room.bounds
+        self._extensions: dict[str, Any] = {WHOLE_ANSWERS: self._answer_whole}
         self._ended = False  # by us: what still comes is not looked at
         self._reading_body = False
         self._timer: asyncio.TimerHandle | None = None  # of the header or the body
@@ -228,7 +229,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stop_timer()
         self._room.works(self)
         super().on_headers_complete()
-        self.scope["extensions"] = {WHOLE_ANSWERS: partial(self._answer_whole, self.cycle)}
+        self.scope["extensions"] = self._extensions
 
     def _check_form(self) -> None:
         """_Malformed for what the parser lets through and RFC 9112 does not (2.3, 3.2, 6.1)."""
@@ -264,11 +265,12 @@ class BoundedProtocol(HttpToolsProtocol):
             if self.transport.can_write_eof():
                 self.transport.write_eof()
 
-    def _answer_whole(self, cycle: RequestResponseCycle, status: int, rest: bytes) -> bool:
-        """Answer at once, where nothing is to be waited for: ASGI's two messages cost as much as all else here."""
-        if cycle.disconnected or cycle.response_started or cycle.waiting_for_100_continue or not cycle.keep_alive:
+    def _answer_whole(self, scope: Scope, status: int, rest: bytes) -> bool:
+        """Answer at once, where nothing has to be waited for: ASGI's two messages cost as much as all else here."""
+        cycle = self.cycle
+        if cycle.scope is not scope or cycle.response_started or cycle.disconnected or self.flow.write_paused:
             return False
-        if self.flow.write_paused or cycle.scope["method"] == "HEAD":
+        if not cycle.keep_alive or cycle.waiting_for_100_continue or scope["method"] == "HEAD":
             return False
         cycle.response_started = cycle.response_complete = True
         fields = [b"%b: %b\r\n" % field for field in cycle.default_headers]

@@ -49,7 +49,7 @@ class SameAnswer(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it, in one piece where that is understood."""
         send_whole = scope.get("extensions", {}).get(WHOLE_ANSWERS)
-        if send_whole is None or not send_whole(self.status_code, self._rest):
+        if send_whole is None or not send_whole(scope, self.status_code, self._rest):
             await super().__call__(scope, receive, send)
 
     @cached_property

@@ -9,6 +9,7 @@ Theory of operation
 
 import logging
 import os
+import stat
 import struct
 import threading
 import zlib
@@ -54,12 +55,9 @@ class _Open:
 
     def __init__(self, path: Path, key: WindowKey) -> None:
         self.path = path
+        self.file = -1
         self.file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            self.table = self._read_table(key)
-        except (Damaged, OSError):
-            os.close(self.file)
-            raise
+        self.table = self._read_table(key)  # should that fail, __del__ closes the file
 
     def _read_table(self, key: WindowKey) -> _Table:
         head = os.pread(self.file, formats.BLOCK_HEAD.size, 0)
@@ -88,7 +86,8 @@ class _Open:
         return content
 
     def __del__(self) -> None:
-        os.close(self.file)
+        if self.file >= 0:
+            os.close(self.file)
 
 
 class Blocks:
@@ -107,6 +106,8 @@ class Blocks:
         """Find what there is; remove what was never finished."""
         for path in list(self._directory.iterdir()):
             name = formats.BLOCK_NAME.fullmatch(path.name)
+            if not stat.S_ISREG(path.lstat().st_mode):
+                continue  # not ours, and left alone
             if path.name.endswith(".block" + TEMPORARY):
                 self._files.remove(path)
             elif name:
@@ -117,6 +118,8 @@ class Blocks:
                     _Open(path, key)
                 except Damaged as damage:
                     self._set_aside(key, damage)
+                except OSError as error:
+                    self._on_damage(f"cannot read block {path.name}: {error.strerror}")
 
     def _path(self, key: WindowKey) -> Path:
         return self._directory / formats.block_name(*key)

@@ -25,6 +25,10 @@ class Checkpoint:
                     self._on_damage(f"cannot read {self._path.name}: {damage}")
         return None
 
+    def settle(self) -> None:
+        """What was read stays, though the process that wrote it ended before it had made sure. OSError."""
+        self._files.sync_directory(self._path.parent)
+
     def write(self, state: State) -> None:
         """Let it say this. OSError leaves what it said."""
         self._files.replace(self._path, [formats.record(NO_MARKER, Kind.STATE, formats.pack_state(state))])

@@ -105,7 +105,8 @@ def _filled(values: Floats, present: NDArray[np.bool_]) -> Floats:
     first = present.argmax(axis=1)
     at = np.maximum(np.maximum.accumulate(at, axis=1), first[:, None])
     filled = np.take_along_axis(values, at, axis=1)
-    return np.nan_to_num(filled, copy=False) if not present.any(axis=1).all() else filled
+    filled[~present.any(axis=1)] = 0
+    return filled
 
 
 def _decimals(values: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 RETRY_AFTER = 5  # seconds that a writer is told to wait while the disk takes nothing
-PAUSE = 0.001  # seconds from one commit to the next: what comes meanwhile shares a sync
+PAUSE = 0.004  # seconds from one commit to the next, unless all wait who wrote lately: who comes meanwhile shares a sync
 
 
 class Entry(NamedTuple):
@@ -34,12 +34,8 @@ class Entry(NamedTuple):
     columns: Columns
     labels: Sequence[Labels]
     freed: Freed | None
+    size: int  # samples and labels
     done: "asyncio.Future[None]"
-
-    @property
-    def size(self) -> int:
-        """Samples and labels."""
-        return len(self.columns.numbers) + len(self.labels)
 
 
 class Batch(NamedTuple):
@@ -82,15 +78,19 @@ class Commits:
         self._thread = ThreadPoolExecutor(1, "log")
         self._task: asyncio.Task[None] | None = None
         self._begun = 0.0  # when the last commit began
+        self._writers = 1  # whose entries it had, or that came while it was made
+        self._all_wait = asyncio.Event()  # as many wait
 
     async def write(self, columns: Columns, labels: Sequence[Labels], freed: Freed | None = None) -> None:
         """Return when it is durable and visible. Unavailable when the disk takes nothing, or too much waits already."""
-        done = asyncio.get_running_loop().create_future()
-        entry = Entry(columns, labels, freed, done)
-        if self.waiting and self.waiting + entry.size > self._waiting_max:
+        size = len(columns.numbers) + len(labels)
+        if self.waiting and self.waiting + size > self._waiting_max:
             raise Unavailable(f"cannot store now: more than {self._waiting_max} samples wait for the disk (limits.waiting)", 1)
-        self._entries.append(entry)
-        self.waiting += entry.size
+        done = asyncio.get_running_loop().create_future()
+        self._entries.append(Entry(columns, labels, freed, size, done))
+        self.waiting += size
+        if len(self._entries) == self._writers:
+            self._all_wait.set()
         self._go()
         await done
 
@@ -121,9 +121,8 @@ class Commits:
             if self._rotations:
                 await self._rotate(loop)
                 continue
-            early = self._begun + PAUSE - loop.time()
-            if early > 0:
-                await asyncio.sleep(early)
+            if len(self._entries) < self._writers:
+                await self._gather(loop)
             self._begun = loop.time()
             entries, self._entries = self._entries, []
             batch = _together(entries)
@@ -139,6 +138,14 @@ class Commits:
                 self._on_broken(error)
                 _fail(entries, f"an error of the store: {error}")
             self.waiting -= sum(entry.size for entry in entries)
+            self._writers = len(entries) + len(self._entries)
+
+    async def _gather(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Wait for those who wrote lately, but not longer than the rest of the pause."""
+        self._all_wait.clear()
+        timer = loop.call_at(self._begun + PAUSE, self._all_wait.set)
+        await self._all_wait.wait()
+        timer.cancel()
 
     async def _rotate(self, loop: asyncio.AbstractEventLoop) -> None:
         waiting, self._rotations = self._rotations, []
@@ -146,10 +153,12 @@ class Commits:
             number: int = await loop.run_in_executor(self._thread, self._begin, self._repeated())
         except OSError as error:
             for one in waiting:
-                one.set_exception(error)
+                if not one.done():  # who asked may have been cancelled
+                    one.set_exception(error)
         else:
             for one in waiting:
-                one.set_result(number)
+                if not one.done():
+                    one.set_result(number)
 
     def begin_segment(self) -> None:
         """Begin a new segment with the state as it is; OSError leaves the old one in use, or none."""
@@ -173,14 +182,17 @@ class Commits:
 
     def _commit(self, batch: Batch, repeated: Repeated | None) -> None:
         """In the log's thread: one append and one sync for all. All or none; names of series may stay without samples."""
+        if self._catalogue.broken:
+            raise self._catalogue.broken
         if repeated is not None:
             self._begin(repeated)
         records = [Payload(Kind.LABELS, formats.pack_labels(part)) for part in _chunks(batch.labels)]
         numbers = batch.columns.numbers
         if len(numbers):
             self._reserve(int(numbers.max()) + 1)
-            new = np.unique(numbers[~self._named[numbers]])
-            if len(new):
+            named = self._named[numbers]
+            if not named.all():
+                new = np.unique(numbers[~named])
                 self._catalogue.append([(number, self._key_of(number)) for number in new.tolist()])
                 self._named[new] = True
             for at in range(0, len(numbers), _RECORD_SAMPLES):

@@ -5,8 +5,6 @@ import logging
 import os
 from pathlib import Path
 
-import msgspec
-
 from metricstore.disk import formats
 from metricstore.disk.files import Files
 from metricstore.disk.formats import FORMAT, IDENTITY_NAME, LOCK_NAME
@@ -44,22 +42,22 @@ class Directory:
     def _identify(self, cluster: str, files: Files) -> None:
         """Check whose folder it is; a new one becomes the cluster's."""
         path = self.path / IDENTITY_NAME
+        known: formats.Identity | None = None
         try:
-            known = msgspec.json.decode(path.read_bytes(), type=dict[str, str | int])
+            known = formats.unpack_identity(path.read_bytes())
         except FileNotFoundError:
-            known = {}
+            pass
         except OSError as error:
             raise SettingsError(f"cannot read {path}: {error.strerror}; it says which cluster the folder belongs to") from error
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            logger.warning("%s is damaged (%s): it is written anew", path, error)
-            known = {}
-        if known.get("format", FORMAT) != FORMAT:
-            raise SettingsError(f"cannot use data folder {self.path}: format {known['format']} is newer than {FORMAT}, ours")
-        if known.get("cluster") and cluster and known["cluster"] != cluster:
-            raise SettingsError(f"cannot use data folder {self.path}: it belongs to cluster {known['cluster']}, not {cluster}")
-        if not known or (cluster and not known.get("cluster")):
+        except formats.Damaged as damage:
+            logger.warning("%s is damaged (%s): it is written anew", path, damage)
+        if known and known.format != FORMAT:
+            raise SettingsError(f"cannot use data folder {self.path}: format {known.format} is newer than {FORMAT}, ours")
+        if known and known.cluster and cluster and known.cluster != cluster:
+            raise SettingsError(f"cannot use data folder {self.path}: it belongs to cluster {known.cluster}, not {cluster}")
+        if not known or (cluster and not known.cluster):
             try:
-                files.replace(path, [msgspec.json.encode({"format": FORMAT, "cluster": cluster})])
+                files.replace(path, [formats.pack_identity(formats.Identity(FORMAT, cluster))])
             except OSError as error:
                 raise SettingsError(f"cannot use data folder {self.path}: {error.strerror}") from error
 

@@ -1,7 +1,7 @@
 """Every name, magic number and layout on disk.
 
     directory  = "store.json" "lock" "checkpoint" "names/" "log/" "blocks/" "archive/" "quarantine/"
-    store.json = {"format": 1, "cluster": "<name or empty>"}
+    store.json = {"format": 1, "cluster": "<name or empty>", "crc": <CRC-32 of "1 <name>">}
     log/       = { "<20 digits>-<16 hex digits>.log" }       segments, numbered upwards; a new one at every start
     names/     = { "<20 digits>-<16 hex digits>.a" and ".b" }      the same series records twice
     segment, names, checkpoint = { record }          the hex digits in the file's name are its marker; none: 8 zero bytes
@@ -78,6 +78,18 @@ class Kind(enum.IntEnum):
     STATE = 6
 
 
+class Identity(NamedTuple):
+    """Whose folder it is, and how new."""
+
+    format: int
+    cluster: str
+
+    @property
+    def crc(self) -> int:
+        """What `crc` is."""
+        return zlib.crc32(f"{self.format} {self.cluster}".encode())
+
+
 class Columns(NamedTuple):
     """Samples as arrays of one length: series number, seconds, value."""
 
@@ -149,6 +161,23 @@ def checksum(marker: bytes, kind: int, payload: bytes) -> int:
 def record(marker: bytes, kind: Kind, payload: bytes) -> bytes:
     """A whole record of the file with that marker."""
     return RECORD_HEAD.pack(RECORD_MAGIC, kind, len(payload), checksum(marker, kind, payload)) + payload
+
+
+def pack_identity(identity: Identity) -> bytes:
+    """What store.json is."""
+    return msgspec.json.encode(identity._asdict() | {"crc": identity.crc})
+
+
+def unpack_identity(content: bytes) -> Identity:
+    """What store.json says. Damaged."""
+    try:
+        known = msgspec.json.decode(content, type=dict[str, str | int])
+        identity = Identity(int(known["format"]), str(known["cluster"]))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, ValueError) as error:
+        raise Damaged(str(error)) from error
+    if known.get("crc") != identity.crc:
+        raise Damaged("the checksum does not match")
+    return identity
 
 
 def pack_samples(columns: Columns) -> bytes:

@@ -45,12 +45,16 @@ class Log:
         self._number = 0  # of the current segment, or the last one
         self._begun_with = 0  # bytes of state that the current segment repeats
 
+    @property
+    def whole(self) -> bool:
+        """Whether no segment has gone yet."""
+        return min((file.number for file in list_files(self.directory, ENDING)), default=0) == 1
+
     def replay(self, first: int = 0) -> Iterator[Record]:
-        """All records from that segment on, oldest first. Segments before it are removed."""
+        """All records from that segment on, oldest first."""
         for file in list_files(self.directory, ENDING):
             self._number = file.number
             if file.number < first:
-                self._files.remove(file.path)
                 continue
             self._closed[file.number] = file.path.stat().st_size
             for kind, payload in read_records(file.path, file.marker, self._on_damage):

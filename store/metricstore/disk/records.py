@@ -6,6 +6,7 @@ Theory of operation
 - Reading skips what is damaged: it looks for the next record whose checksum holds, counts the damage, and goes on.
 """
 
+import logging
 import mmap
 import re
 import secrets
@@ -16,6 +17,8 @@ from typing import NamedTuple
 from metricstore.disk import formats
 from metricstore.disk.files import Files
 from metricstore.disk.formats import Damaged, Kind
+
+logger = logging.getLogger(__name__)
 
 _MAGIC = re.compile(re.escape(formats.RECORD_MAGIC))
 
@@ -74,8 +77,11 @@ class RecordFile:
         self._files.sync(self._file)
 
     def close(self) -> None:
-        """Give the descriptor back."""
-        self._files.close(self._file)
+        """Give the descriptor back. An error is of no consequence: what counts is durable since `sync`."""
+        try:
+            self._files.close(self._file)
+        except OSError as error:
+            logger.warning("cannot close %s: %s", self.path, error.strerror)
 
     def discard(self) -> None:
         """Close and remove it."""

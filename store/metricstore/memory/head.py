@@ -40,9 +40,8 @@ class Head:
         series = self.series
         series.reserve(int(numbers.max()) + 1)
         new = np.flatnonzero(series.step[numbers] == 0)
-        for number, timestamp in zip(numbers[new].tolist(), timestamps[new].tolist(), strict=True):
-            if not series.step[number]:
-                self._place(number, timestamp)
+        if len(new):
+            self._place(numbers[new], timestamps[new])
         if self._undeclared:
             watched = np.flatnonzero(series.watched[numbers])
             if len(watched):
@@ -73,34 +72,44 @@ class Head:
 
     def _write_elsewhere(self, numbers: Numbers, timestamps: Ints, values: Floats) -> None:
         """Samples of windows that are not at hand, or have no room for the series yet."""
-        keys = np.stack([self.series.step[numbers].astype(np.int64), self.series.slots(numbers, timestamps) >> SHIFT])
-        for frequency, index in np.unique(keys, axis=1).T.tolist():
-            here = np.flatnonzero((keys[0] == frequency) & (keys[1] == index))
-            window = self.open(frequency, index)
+        frequencies, indexes = self.series.step[numbers].astype(np.int64), self.series.slots(numbers, timestamps) >> SHIFT
+        order = np.lexsort((indexes, frequencies))  # stable: of one window they stay in order
+        cuts = np.flatnonzero((np.diff(frequencies[order]) != 0) | (np.diff(indexes[order]) != 0)) + 1
+        for here in np.split(order, cuts):
+            window = self._open(int(frequencies[here[0]]), int(indexes[here[0]]))
             window.reserve(self.series.size)
             window.dirty = True
             left = self._scatter(numbers[here], timestamps[here], values[here], [window])
             assert not len(left)
+        self._choose_hot()
 
     def open(self, frequency: int, index: int) -> Window:
         """The window, made where there is none."""
+        window = self._open(frequency, index)
+        self._choose_hot()
+        return window
+
+    def _open(self, frequency: int, index: int) -> Window:
         window = self.windows.get((frequency, index))
         if window is None:
             complete = not self._sealed(frequency, index)
             window = self.windows[frequency, index] = Window(frequency, index, self.series.size, complete=complete)
-            self._choose_hot()
         return window
 
     def _choose_hot(self) -> None:
         self._hot = sorted(self.windows.values(), key=lambda window: window.end, reverse=True)[:HOT]
 
-    def _place(self, number: int, timestamp: int) -> None:
-        """Give a series without samples its grid."""
-        series, metric = self.series, self._metric_of(number)
-        frequency = self.metrics.frequency(metric)
-        series.step[number], series.phase[number] = frequency, timestamp % frequency
-        if not self.metrics.declared(metric):
-            self.watch(number, metric)
+    def _place(self, numbers: Numbers, timestamps: Ints) -> None:
+        """Give series without samples their grids."""
+        numbers, firsts = np.unique(numbers, return_index=True)
+        metrics = [self._metric_of(number) for number in numbers.tolist()]
+        frequencies = {metric: self.metrics.frequency(metric) for metric in set(metrics)}
+        steps = np.array([frequencies[metric] for metric in metrics], np.int32)
+        self.series.step[numbers], self.series.phase[numbers] = steps, timestamps[firsts] % steps
+        undeclared = {metric for metric in frequencies if not self.metrics.declared(metric)}
+        for number, metric in zip(numbers.tolist(), metrics, strict=True) if undeclared else ():
+            if metric in undeclared:
+                self.watch(number, metric)
 
     def watch(self, number: int, metric: str) -> None:
         """The frequency of the series is what is observed."""
@@ -149,9 +158,17 @@ class Head:
         numbers = numbers[(self.series.step[numbers] == window.frequency) & (numbers < window.capacity)]
         values = window.values(numbers, slice(None))
         rows, columns = np.nonzero(~np.isnan(values))
-        window.array[numbers] = 0
-        window.dirty = window.shrunk = window.dirty or bool(len(rows))
+        if len(rows):
+            window.dirty = window.shrunk = True  # before it is: a thread may be sealing the window
+            window.array[numbers] = 0
         return numbers[rows], self.series.times(numbers[rows], window.index * SLOTS + columns), values[rows, columns]
+
+    def settle(self) -> None:
+        """Let all series of an observed metric have its frequency: the settings may have named the metric for a while."""
+        for metric, numbers in list(self._undeclared.items()):
+            steps = self.series.step[numbers]
+            if (steps[steps > 0] != self.metrics.frequency(metric)).any():
+                self._move(metric)
 
     # Reading
 

@@ -35,6 +35,14 @@ class MetricTable:
         self.observed[metric] = distance if known is None or count <= _EXACT else max(1, min(distance, known // 2))
         return self.observed[metric] != (FREQUENCY if known is None else known)
 
+    def undeclared(self) -> dict[str, int]:
+        """The frequencies that were observed and count."""
+        return {metric: seconds for metric, seconds in self.observed.items() if not self.declared(metric)}
+
+    def restore(self, observed: Mapping[str, int]) -> None:
+        """These were observed before; those of metrics that are declared by now do not count."""
+        self.observed |= {metric: seconds for metric, seconds in observed.items() if not self.declared(metric)}
+
     def forget(self, metric: str) -> None:
         """There are no series of it any more."""
         self.observed.pop(metric, None)

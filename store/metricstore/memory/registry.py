@@ -152,20 +152,20 @@ class Registry:
 
     def restore(self, key: SeriesKey, number: int) -> None:
         """Give a series this number; one that it had before is nobody's: what was stored under it is gone."""
-        place, level = self._places.get(key.place, _NOWHERE)
-        if not level.line:
-            place, level = self._settle(key.place)
-        before = level.get(key.metric, key.tags)
+        place, metric, tags = key
+        known = self._places.get(place)
+        place, level = known if known and known[1].line else self._settle(place)
+        before = level.get(metric, tags)
         if before is not None:
             self._keys[before] = None
             self.count -= 1
-        metric = self._names.setdefault(key.metric, key.metric)
-        level.add(metric, key.tags, number)
+        metric = self._names.setdefault(metric, metric)
+        level.add(metric, tags, number)
         for above in level.line:
             above.forget_nearest()
         if number >= len(self._keys):
             self._keys += [None] * (number + 1 - len(self._keys))
-        self._keys[number] = SeriesKey(place, metric, key.tags)
+        self._keys[number] = key if key.place is place and key.metric is metric else SeriesKey(place, metric, tags)
         self.given = max(self.given, number + 1)
         self.count += 1
         self.generation += 1
@@ -227,8 +227,9 @@ class Registry:
         levels = [start] if start else []
         for group in groups:
             levels = [level.children[name] for level in levels for name in group if name in level.children]
-        found = [level.nearest(metric) for level in levels]
-        return found[0] if len(found) == 1 else np.concatenate([_NONE, *found])
+        if len(levels) == 1:
+            return levels[0].nearest(metric)
+        return np.concatenate([_NONE, *(level.nearest(metric) for level in levels)])
 
     def check_labels(self, labels: Labels) -> bool:
         """Whether they say something new. TooLarge when labels would take more memory than may be."""
@@ -262,7 +263,6 @@ class Registry:
 
 
 _NONE = np.zeros(0, np.int64)
-_NOWHERE = Place("", ""), Level()
 
 
 def _size(labels: Labels) -> int:

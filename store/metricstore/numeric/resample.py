@@ -23,8 +23,10 @@ def resample(values: Values, frequency: int, wanted: int) -> tuple[Values, int]:
     if wanted % frequency:
         raise BadInput(f"cannot resample to {wanted} s: must be a multiple of the metric's frequency, {frequency} s")
     count = len(values) // (wanted // frequency)
-    if len(values) < POINTS_MIN or count < 3:
+    if len(values) < POINTS_MIN or count < 1:
         return values, frequency
+    if count < 3:
+        return values[[0, -1]], wanted
     return values[_kept(values, count)], wanted
 
 

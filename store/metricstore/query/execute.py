@@ -67,11 +67,9 @@ class Execution:
             yield from self._rows_with_archive()
             return
         for at in range(0, len(self._queries), QUERIES_AT_ONCE):
-            rows: list[list[Entry | None]] = []
-            asked: list[Asked] = []
-            for query in self._queries[at : at + QUERIES_AT_ONCE]:
-                rows.append([])
-                asked += self._asked(query, rows[-1])
+            queries = self._queries[at : at + QUERIES_AT_ONCE]
+            rows: list[list[Entry | None]] = [[] for _ in queries]
+            asked = self._asked(queries, rows)
             for totals in self._engine.read([one.numbers for one in asked], self._start, self._end, self._points):
                 self._points -= totals.values.shape[1] * sum(len(asked[place].numbers) for place in totals.places.tolist())
                 self._fill([asked[place] for place in totals.places.tolist()], totals)
@@ -96,16 +94,26 @@ class Execution:
                 yield []
             yield [[entry for entry in row if entry]]
 
-    def _asked(self, query: Query, row: list[Entry | None]) -> Iterator[Asked]:
-        """What is to be read for a query; errors go to the row at once."""
-        for groups in selectors(query):
-            numbers = self._engine.select(self._request.cluster, query.host, groups, query.metric)
+    def _asked(self, queries: Sequence[Query], rows: Sequence[list[Entry | None]]) -> list[Asked]:
+        """What is to be read for queries; errors go to their rows at once."""
+        select, cluster = self._engine.registry.select, self._request.cluster
+        chosen = [
+            (row, query, select(cluster, query.host, groups, query.metric))
+            for query, row in zip(queries, rows, strict=True)
+            for groups in selectors(query)
+        ]
+        every = np.concatenate([np.zeros(0, np.int64), *(numbers for _, _, numbers in chosen)])
+        all_held = len(self._engine.holding(every)) == len(every)
+        asked = []
+        for row, query, selected in chosen:
+            numbers = selected if all_held else self._engine.holding(selected)
             error = self._error(query, len(numbers))
             if error:
                 row.append(_failure(error))
             elif len(numbers):
+                asked.append(Asked(row, len(row), query, numbers))
                 row.append(None)
-                yield Asked(row, len(row) - 1, query, numbers)
+        return asked
 
     def _error(self, query: Query, count: int) -> str | None:
         """Why nothing can be said of so many series."""
