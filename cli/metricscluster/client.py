@@ -3,8 +3,8 @@
 import http.client
 import json
 import random
-import sys
 import ssl
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing

@@ -28,7 +28,12 @@ class Library:
     def __init__(self, path: Path, files: Unsynced | None = None, clock: int = NOW, **options: Any) -> None:
         self.path, self.files, self.clock = path, files or Unsynced(), clock
         self.broken: list[Exception] = []
-        self.options = {"metrics": METRICS, "retention": RETENTION, "limits": Limits(), "archived": False} | options
+        self.options: dict[str, Any] = {
+            "metrics": METRICS,
+            "retention": RETENTION,
+            "limits": Limits(),
+            "archived": False,
+        } | options
         self.engine: Engine | None = None
 
     @property
@@ -93,7 +98,7 @@ class Library:
 
     def listed(self) -> Found:
         """The same as `found` from memory and blocks, read series by series, as exports read it."""
-        found = {}
+        found: Found = {}
         for cluster in self.it.clusters():
             for host in self.it.hosts(cluster):
                 for key, times, values in self.it.samples_of(cluster, host, *ALL_TIME):
@@ -124,7 +129,7 @@ async def until_killed(work: Awaitable[object], files: Any) -> bool:
     """Do the work, or as much of it as is done before the process is killed; whether it was."""
     loop = asyncio.get_running_loop()
     death = loop.create_future()
-    files.on_kill = lambda: loop.call_soon_threadsafe(lambda: death.done() or death.set_result(None))
+    files.on_kill = lambda: loop.call_soon_threadsafe(lambda: None if death.done() else death.set_result(None))
     task = asyncio.ensure_future(work)
     await asyncio.wait([task, death], return_when=asyncio.FIRST_COMPLETED)
     killed = bool(files.killed)
@@ -132,7 +137,7 @@ async def until_killed(work: Awaitable[object], files: Any) -> bool:
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for one in others:
             one.cancel()
-        await asyncio.wait([task, *others])  # type: ignore[list-item]
+        await asyncio.wait([task, *others])
     else:
         await task
     files.on_kill = lambda: None

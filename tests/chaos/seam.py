@@ -281,10 +281,11 @@ class Disk:
         if any(folder.pending for folder in self._folders.values()):
             yield self.after_kill()
         for _ in range(variants):
-            sector, share = rng.choice(SECTORS), rng.choice((0.2, 0.5, 0.8))
-            yield self._state(
-                lambda share=share: rng.random() < share, lambda content, sector=sector: content.torn(rng, sector)
-            )  # type: ignore[misc]
+            yield self._chance(rng)
+
+    def _chance(self, rng: random.Random) -> State:
+        sector, share = rng.choice(SECTORS), rng.choice((0.2, 0.5, 0.8))
+        return self._state(lambda: rng.random() < share, lambda content: content.torn(rng, sector))
 
     def _state(self, kept: Callable[[], bool], content: Callable[[Content], bytes]) -> State:
         found = {}

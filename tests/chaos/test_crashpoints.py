@@ -32,7 +32,8 @@ def test_t2_a_kill_at_any_operation_loses_nothing(
     run(play())
     figures(
         f"T2{' with an archive' if archived else ''}: {judge.states} of {script.now} operations, killed at each, "
-        f"{judge.starts} starts; {script.book.acknowledged} values acknowledged; {script.counts}; {len(said)} wrong, {judge.damaged} damages"
+        f"{judge.starts} starts; {script.book.acknowledged} values acknowledged; {script.counts}; "
+        f"{len(said)} wrong, {judge.damaged} damages"
     )
     assert not said, said[:5]
     assert not judge.damaged

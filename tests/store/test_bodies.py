@@ -125,7 +125,8 @@ def test_a_window_above_the_bound_is_not_allocated() -> None:
 
 
 @pytest.mark.parametrize(
-    ("encoding", "nothing"), [("zstd", skippable(1000)), ("gzip", gzip.compress(b"")), ("zstd", zstandard.compress(b""))]
+    ("encoding", "nothing"),
+    [("zstd", skippable(1000)), ("gzip", gzip.compress(b"", mtime=0)), ("zstd", zstandard.compress(b""))],
 )
 def test_a_body_without_end_that_says_nothing_is_cut(encoding: str, nothing: bytes) -> None:
     with pytest.raises(TooLarge, match="larger than 10000 bytes"):

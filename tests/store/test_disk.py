@@ -217,7 +217,7 @@ def test_samples_and_series_are_unpacked_as_they_were_packed(
     numbers, timestamps, values = zip(*rows, strict=True) if rows else ([], [], [])
     columns = Columns(np.array(numbers, np.uint32), np.array(timestamps, np.int64), np.array(values, np.float64))
     found = formats.unpack_samples(formats.pack_samples(columns))
-    assert all(a.tobytes() == b.tobytes() for a, b in zip(found, columns, strict=True))
+    assert [np.asarray(column).tobytes() for column in found] == [np.asarray(column).tobytes() for column in columns]
     assert sorted(formats.unpack_series(formats.pack_series(enumerate(named)))) == list(enumerate(named))
 
 

@@ -45,7 +45,7 @@ def written(samples: list[tuple[int, int, float]], frequency: int, batch: int = 
 
 
 def held(head: Head, frequency: int) -> Model:
-    found = {}
+    found: Model = {}
     for number in range(SERIES):
         for stamps, values in head.samples(number):
             slots = (stamps - int(head.series.phase[number])) // frequency

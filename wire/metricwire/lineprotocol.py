@@ -95,7 +95,9 @@ class Heads:
             if self._count >= self._most or self._bytes + size > self._most_bytes:
                 self._by_cluster = {}
                 self._count = self._bytes = 0
-            known = self._by_cluster.setdefault(cluster, {})
+            known = self._by_cluster.get(cluster)
+            if known is None:
+                known = self._by_cluster[cluster] = {}
             if head not in known:
                 self._count += 1
                 self._bytes += size

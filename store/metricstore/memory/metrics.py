@@ -40,8 +40,13 @@ class MetricTable:
         return {metric: seconds for metric, seconds in self.observed.items() if not self.declared(metric)}
 
     def restore(self, observed: Mapping[str, int]) -> None:
-        """These were observed before; those of metrics that are declared by now do not count."""
-        self.observed |= {metric: seconds for metric, seconds in observed.items() if not self.declared(metric)}
+        """These were observed before; those of metrics that are declared by now do not count.
+
+        What is known already stays where it is smaller: these may be older, and samples would fall into the slots of others.
+        """
+        for metric, seconds in observed.items():
+            if not self.declared(metric):
+                self.observed[metric] = min(seconds, self.observed.get(metric, seconds))
 
     def forget(self, metric: str) -> None:
         """There are no series of it any more."""
