@@ -91,8 +91,8 @@ class Agent:
             self._spool.append(b"".join(lines), len(lines))
 
     def _sample(self, reading: Reading, timestamp: int) -> Sample:
-        metric, value, *part = reading
-        return Sample(SeriesKey(Place(self._place.cluster, self._place.host, *part), metric), timestamp, value)
+        metric, value, *part, tags = reading
+        return Sample(SeriesKey(Place(self._place.cluster, self._place.host, *part), metric, tags), timestamp, value)
 
     def _encode(self, sample: Sample) -> bytes | None:
         """Its line; None, and one log line per name, for what no line can carry."""

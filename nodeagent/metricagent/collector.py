@@ -11,7 +11,7 @@ logger = logging.getLogger(__name__)
 
 
 class Reading(NamedTuple):
-    """One value of a metric of the catalogue, in its unit, at the host or at a part of it (see metricwire.samples.Place)."""
+    """One value of a metric, in its unit, at the host or at a part of it (see metricwire.samples.Place); `tags` sorted."""
 
     metric: str
     value: float
@@ -19,6 +19,7 @@ class Reading(NamedTuple):
     type_id: str = ""
     stype: str = ""
     stype_id: str = ""
+    tags: tuple[tuple[str, str], ...] = ()
 
 
 class Collector(Protocol):

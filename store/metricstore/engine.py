@@ -93,6 +93,7 @@ class Engine:
         self._clock, self._limits = clock, limits
         self._newest = 0  # latest timestamp stored
         self._takers = 0
+        self._once_named: set[int] = set()  # numbers of series that went, and came again under another one
         self.pressed = asyncio.Event()  # memory is short, or about to be: sealing cannot wait
         self._crowded = False  # memory has no room for another series
         files = files or Files()
@@ -305,6 +306,7 @@ class Engine:
                 self._play(record)
             except Damaged as damage:
                 self._on_damage(f"cannot read a record of segment {record.segment}: {damage}")
+        self._once_named.clear()
         self.head.settle()
         if self._drop_before(self._expired):
             self._forget_before(self._expired)
@@ -312,8 +314,6 @@ class Engine:
         try:
             self._checkpoint.settle()
             self.log.trim(first)
-            if self._catalogue.wasteful(self.series) and self.registry.given == given:  # else only the files tell
-                self._rewrite_catalogue()
             self.commits.begin_segment()
         except OSError as error:
             self.commits.report_full(error)
@@ -324,14 +324,13 @@ class Engine:
         for named in self._catalogue.read():
             for number, key in named:
                 self.registry.restore(key, number)
+                self._once_named.add(number)
+        self._once_named.difference_update(self.registry.numbers().tolist())
         self.registry.given = max(self.registry.given, given)
         numbers = self.registry.numbers()
         self.head.series.reserve(self.registry.given)
         self.head.series.alive[numbers] = 1
         self.commits.known(numbers)
-
-    def _rewrite_catalogue(self) -> None:
-        self._catalogue.rewrite([(number, self.key(number)) for number in self.registry.numbers().tolist()])
 
     def _take(self, state: State) -> None:
         """Series are as the state says, on the grids that the settings ask for now; windows still written to are loaded."""
@@ -410,8 +409,9 @@ class Engine:
         """Samples past the retention are left out, unless they have still to go to the archive."""
         known = columns.numbers < len(self.alive)
         known[known] = self.alive[columns.numbers[known]] > 0
-        if not known.all():
-            self._on_damage(f"cannot tell the series of {(~known).sum()} samples in the log: nothing names them")
+        unnamed = sum(number not in self._once_named for number in columns.numbers[~known].tolist())
+        if unnamed:
+            self._on_damage(f"cannot tell the series of {unnamed} samples in the log: nothing names them")
         self._newest = max(self._newest, int(columns.timestamps.max(initial=0)))
         kept = known & (self._archived | (columns.timestamps >= self._expired))
         self._apply(Batch(columns.at(kept), [], []))

@@ -45,7 +45,9 @@ def samples(host: Host, golden: Path, tmp_path: Path) -> list[Sample]:
         collector.collect(0)
     shutil.copytree(golden / "proc-later", tmp_path / "proc", dirs_exist_ok=True)
     readings = [reading for collector in made for reading in collector.collect(10)]
-    return [Sample(SeriesKey(Place("fritz", "n1", *part), metric), int(NOW), value) for metric, value, *part in readings]
+    return [
+        Sample(SeriesKey(Place("fritz", "n1", *part), metric, tags), int(NOW), value) for metric, value, *part, tags in readings
+    ]
 
 
 @pytest.fixture

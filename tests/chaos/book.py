@@ -69,7 +69,7 @@ class Book:
         for entry in entries:
             if entry.begun > at or entry.refused:
                 continue
-            if entry.acknowledged <= at:
+            if entry.acknowledged <= at and entry.acknowledged != NEVER:
                 found = []
             found.append(entry.value)
         return found

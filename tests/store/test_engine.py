@@ -252,6 +252,20 @@ def test_no_number_is_given_twice_though_nothing_names_its_series_any_more(
     assert store.engine.number(series("x")) == 2
 
 
+def test_a_series_that_went_and_came_again_is_no_damage(
+    make_store: Callable[..., Store], loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalogue, "FILES_MAX", 0)
+    store = make_store()
+    store.write((series(), NOW, 1.0))
+    loop.run_until_complete(store.engine.free([("c", "h")], NOW + 10_000))
+    for value in (2.0, 3.0):
+        store.restart()  # the log names two numbers of one series from here on
+        store.write((series(), NOW, value))
+        store.restart()
+        assert (store.read("m"), store.recovered.damaged) == ([(NOW, [value])], 0)
+
+
 def test_samples_survive_a_start_after_their_retention_when_they_go_to_the_archive(make_store: Callable[..., Store]) -> None:
     now = [NOW]
     store = make_store(clock=lambda: now[0], archived=True)

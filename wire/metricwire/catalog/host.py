@@ -1,33 +1,6 @@
-"""The built-in metrics: what an agent measures, what each name means, and what it is called elsewhere.
+"""Metrics of the host and its parts."""
 
-Names are ClusterCockpit's where it has one (cc-metric-collector's). Units are base units; shares of cpu time are percent, as
-ClusterCockpit and DC/OS have them. A counter only grows until its source restarts; a `_bw` name is the rate of the counter
-beside it. `at` says at which types of place a metric is measured: "node" is the host, "hwthread" one thread of it,
-"filesystem" and "interface" are subtypes of the host (stype).
-"""
-
-from dataclasses import dataclass
-from typing import Literal
-
-Kind = Literal["gauge", "counter"]
-Aggregation = Literal["sum", "avg"]
-
-FREQUENCY = 10  # seconds between samples, unless the resource or the store's settings say otherwise
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One metric. `dcos` is its name in the DC/OS Metrics API ("" where it has none), `dcos_unit` its unit there."""
-
-    name: str
-    unit: str
-    kind: Kind
-    aggregation: Aggregation | None
-    help: str
-    at: tuple[str, ...] = ("node",)
-    dcos: str = ""
-    dcos_unit: str = ""
-    frequency: int = FREQUENCY
+from metricwire.catalog.metric import Metric
 
 
 def _cpu(name: str, help: str, dcos: str = "") -> Metric:
@@ -50,7 +23,7 @@ def _rate(name: str, unit: str, help: str) -> Metric:
     return Metric(name, unit, "gauge", "sum", help, ("interface",))
 
 
-METRICS = (
+HOST = (
     Metric("num_cpus", "count", "gauge", "sum", "Hardware threads of the host.", dcos="cpu.cores", dcos_unit="count"),
     _cpu("cpu_used", "Share of time in user mode and in the kernel: cpu_user + cpu_system.", "cpu.total"),
     _cpu("cpu_user", "Share of time in user mode, guests included.", "cpu.user"),
@@ -94,5 +67,3 @@ METRICS = (
     _rate("net_pkts_in_bw", "packets/s", "Packets received per second."),
     _rate("net_pkts_out_bw", "packets/s", "Packets sent per second."),
 )
-
-BY_NAME = {metric.name: metric for metric in METRICS}
