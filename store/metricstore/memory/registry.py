@@ -19,13 +19,14 @@ class Level:
     below the place comes or goes.
     """
 
-    __slots__ = ("_nearest", "children", "line", "plain", "tagged")
+    __slots__ = ("_nearest", "children", "line", "plain", "spellings", "tagged")
 
     def __init__(self) -> None:
         self.children: dict[str, Level] = {}
         self.plain: dict[str, int] = {}
         self.tagged: dict[str, dict[Tags, int]] | None = None
-        self.line: tuple[Level, ...] = ()  # from the cluster down to itself, while it has series
+        self.line: tuple[Level, ...] = ()  # from the cluster down to itself, once it has series and while it is in the tree
+        self.spellings: tuple[Place, ...] = ()  # the places that this is: a + bc and ab + c
         self._nearest: dict[str, Numbers] | None = None
 
     def get(self, metric: str, tags: Tags) -> int | None:
@@ -140,7 +141,7 @@ class Registry:
     def find_number(self, key: SeriesKey) -> int | None:
         """The series' number. `a` + `bc` and `ab` + `c` are one place for ClusterCockpit: the first spelling names it."""
         known = self._places.get(key.place)
-        level = known[1] if known and known[1].line else self.find(key.place.path)
+        level = known[1] if known else self.find(key.place.path)
         return level.get(key.metric, key.tags) if level else None
 
     def number(self, key: SeriesKey) -> int:
@@ -153,8 +154,7 @@ class Registry:
     def restore(self, key: SeriesKey, number: int) -> None:
         """Give a series this number; one that it had before is nobody's: what was stored under it is gone."""
         place, metric, tags = key
-        known = self._places.get(place)
-        place, level = known if known and known[1].line else self._settle(place)
+        place, level = self._places.get(place) or self._settle(place)
         before = level.get(metric, tags)
         if before is not None:
             self._keys[before] = None
@@ -186,9 +186,8 @@ class Registry:
                 if levels[depth].empty:
                     del levels[depth - 1].children[path[depth - 1]]
                     self._drop_labels(path[:depth])
-            if levels[-1].empty:
-                levels[-1].line = ()  # another spelling of the place may still know it
-                self._places.pop(key.place, None)
+                    for place in levels[depth].spellings:
+                        del self._places[place]
             self.count -= 1
             self.generation += 1
 
@@ -203,6 +202,7 @@ class Registry:
             level = below
             line.append(level)
         level.line = tuple(line)
+        level.spellings += (place,)
         self._places[place] = place, level
         return place, level
 
