@@ -104,7 +104,8 @@ def read(archive: Archive, wanted: Wanted, live: Mapping[SeriesKey, Live], most:
     registry = Registry(len(keys), 0)
     for number, key in enumerate(keys):
         registry.restore(key, number)
-    chosen = [keys[number] for number in registry.select(cluster, wanted.host, wanted.groups, wanted.metric).tolist()]
+    level = registry.find((cluster, wanted.host))
+    chosen = [keys[number] for number in level.select(wanted.groups, wanted.metric).tolist()] if level else []
     if not chosen:
         return None
     found = [_series(rows, key, live.get(key), wanted, (key in earlier, key in later)) for key in chosen]

@@ -34,7 +34,7 @@ from metricstore.disk.formats import Columns, Damaged, Freed, Kind, State
 from metricstore.disk.log import Log, Record
 from metricstore.memory.head import Head
 from metricstore.memory.metrics import MetricTable
-from metricstore.memory.registry import Registry
+from metricstore.memory.registry import NO_NUMBERS, Registry
 from metricstore.memory.window import SHIFT, SLOTS, begin
 from metricstore.reading import Reader, Totals
 from metricstore.settings import Limits, Metric
@@ -195,8 +195,9 @@ class Engine:
         return sorted({*found, *self.archive.hosts(cluster)}) if archived else found
 
     def select(self, cluster: str, host: str, groups: Sequence[Sequence[str]], metric: str) -> Ints:
-        """Series of the metric below the host that hold samples: see Registry.select."""
-        return self.holding(self.registry.select(cluster, host, groups, metric))
+        """Series of the metric below the host that hold samples: see Level.select."""
+        level = self.registry.find((cluster, host))
+        return self.holding(level.select(groups, metric)) if level else NO_NUMBERS
 
     def holding(self, numbers: Ints) -> Ints:
         """Those of the series that hold samples."""
@@ -254,21 +255,21 @@ class Engine:
         first, last = (series.times(numbers, series.slots(numbers, edge[numbers])) for edge in (series.first, series.last))
         return list(zip(first.tolist(), (last + step).tolist(), step.tolist(), strict=True))
 
-    def fresh_columns(self, intervals: int, cluster: str = "", host: str = "") -> tuple[Ints, Ints, Floats]:
+    def fresh_columns(self, intervals: int, cluster: str = "", host: str = "", *part: str) -> tuple[Ints, Ints, Floats]:
         """Number, timestamp and value of the last sample of every series that is at most so many of its intervals old.
 
-        Of one host in every cluster, or in the one named, if it is named.
+        Of one host in every cluster, or in the one named, if it is named; of the part of it with that path (Place.path).
         """
-        numbers = self._of_host(cluster, host) if host else np.flatnonzero(self.alive)
+        numbers = self._of_host(cluster, host, part) if host else np.flatnonzero(self.alive)
         return self.head.latest(numbers, int(self._clock()), intervals)
 
-    def fresh(self, intervals: int, cluster: str = "", host: str = "") -> list[Sample]:
+    def fresh(self, intervals: int, *path: str) -> list[Sample]:
         """The same as samples."""
-        columns = (column.tolist() for column in self.fresh_columns(intervals, cluster, host))
+        columns = (column.tolist() for column in self.fresh_columns(intervals, *path))
         return [Sample(self.key(number), timestamp, value) for number, timestamp, value in zip(*columns, strict=True)]
 
-    def _of_host(self, cluster: str, host: str) -> Ints:
-        levels = (self.registry.find((name, host)) for name in ([cluster] if cluster else self.clusters()))
+    def _of_host(self, cluster: str, host: str, part: tuple[str, ...]) -> Ints:
+        levels = (self.registry.find((name, host, *part)) for name in ([cluster] if cluster else self.clusters()))
         return np.array([number for level in levels if level for number in level.numbers()], np.int64)
 
     def labels_of(self, place: Place) -> dict[str, str]:
@@ -480,7 +481,7 @@ class Engine:
                 self._forget_before(max(begin(frequency, index + 1) + frequency for frequency, index in windows))
 
     def _host(self, cluster: str, host: str) -> archiving.Host:
-        numbers = np.sort(self._of_host(cluster, host))
+        numbers = np.sort(self._of_host(cluster, host, ()))
         return archiving.Host(numbers, [self.key(number) for number in numbers.tolist()])
 
     async def seal(self) -> None:

@@ -48,14 +48,13 @@ class Reader:
     def __init__(self, head: Head, blocks: Blocks) -> None:
         self._head, self._blocks = head, blocks
 
-    def span(self, groups: Sequence[Ints], start: int, end: int) -> Span:
-        """What reading the groups from `start` up to, not including, `end` (seconds) means, for series that have samples.
+    def span(self, numbers: Ints, at: Ints, start: int, end: int) -> Span:
+        """What reading groups from `start` up to, not including, `end` (seconds) means, for series that have samples.
 
-        A group begins no earlier than its first sample, ends no later than after its last, and may be empty.
+        `at`: where in `numbers` each group begins. A group begins no earlier than its first sample, ends no later than after
+        its last one, and may be empty.
         """
-        series = self._head.series
-        sizes = np.array([len(numbers) for numbers in groups])
-        numbers, at = np.concatenate(groups), np.concatenate([[0], np.cumsum(sizes)[:-1]])
+        series, sizes = self._head.series, np.diff(at, append=len(numbers))
         vague = numbers[(series.vague[numbers] > 0) & (series.first[numbers] > start)]
         for number in vague[:FIRSTS_FOUND].tolist():
             self._find_first(number)
@@ -85,14 +84,17 @@ class Reader:
         """The sums of each group, some at a time. TooLarge when they would cost more than `points_max`."""
         if not groups:
             return
-        span = self.span(groups, start, end)
+        numbers = np.concatenate(groups)
+        at = np.zeros(len(groups), np.int64)
+        np.cumsum([len(one) for one in groups[:-1]], out=at[1:])
+        span = self.span(numbers, at, start, end)
         points = (span.slots + SERIES_POINTS) * span.series
         if points.sum() > points_max:
             raise TooLarge(
                 f"cannot read {(span.slots * span.series).sum()} values of {span.series.sum()} series: more than {points_max} "
                 f"are left of what one request may read (limits.points; a series counts as {SERIES_POINTS} besides)"
             )
-        moved = self._moved(groups, span)
+        moved = np.maximum.reduceat(self._head.series.moved[numbers], at).astype(bool)  # blocks may hold these on other grids
         for place in np.flatnonzero(moved).tolist():
             yield self._from_samples(place, groups[place], Span(*(column[place] for column in span)))
         turn = np.cumsum(points) // TURN_POINTS
@@ -102,15 +104,15 @@ class Reader:
         for key in keys[:, :1].T if alike else np.unique(keys, axis=1).T:
             here = places if alike else places[(keys == key[:, None]).all(axis=0)]
             _, frequency, slot, slots = key.tolist()
-            values = self._sums(frequency, slot, slots, [groups[place] for place in here.tolist()])
+            chosen = numbers if len(here) == len(groups) else np.concatenate([groups[place] for place in here.tolist()])
+            values = self._sums(frequency, slot, slots, chosen, span.series[here])
             yield Totals(here, frequency, span.start[here], values)
 
-    def _sums(self, frequency: int, slot: int, slots: int, groups: Sequence[Ints]) -> Floats:
-        """(groups, slots) from that slot on."""
-        offsets = np.zeros(len(groups) + 1, np.int64)
-        np.cumsum([len(numbers) for numbers in groups], out=offsets[1:])
-        numbers = np.concatenate(groups)
-        out = np.empty((len(groups), slots))
+    def _sums(self, frequency: int, slot: int, slots: int, numbers: Ints, sizes: Ints) -> Floats:
+        """(groups, slots) from that slot on; `sizes`: how many of the numbers are each group."""
+        offsets = np.zeros(len(sizes) + 1, np.int64)
+        np.cumsum(sizes, out=offsets[1:])
+        out = np.empty((len(sizes), slots))
         for index in range(slot >> SHIFT, (slot + slots - 1 >> SHIFT) + 1):
             array, rows = self._rows(frequency, index, numbers)
             low, high = max(slot, index * SLOTS), min(slot + slots, (index + 1) * SLOTS)
@@ -144,12 +146,6 @@ class Reader:
         return values.view(np.uint64) ^ NAN_BITS, np.where(kept.numbers[rows] == numbers, rows, kernels.NO_ROW).astype(np.int32)
 
     # Series that changed their grid
-
-    def _moved(self, groups: Sequence[Ints], span: Span) -> NDArray[np.bool_]:
-        """Which groups have series that blocks may hold on other grids."""
-        moved = self._head.series.moved[np.concatenate(groups)]
-        at = np.concatenate([[0], np.cumsum(span.series)[:-1]])
-        return np.maximum.reduceat(moved, at).astype(bool)
 
     def _from_samples(self, place: int, numbers: Ints, span: Span) -> Totals:
         """The sums of one group, whose samples are found one by one."""

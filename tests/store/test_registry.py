@@ -37,7 +37,9 @@ def test_what_comes_and_goes_is_found_as_in_a_dictionary(steps: list[tuple[bool,
     for (path, metric, _), (key, number) in wanted.items():
         assert registry.find_number(key) == number
         assert isinstance(path, tuple)
-        assert number in registry.select(path[0], path[1], [[name] for name in path[2:]], metric)
+        host = registry.find(path[:2])
+        assert host
+        assert number in host.select([[name] for name in path[2:]], metric)
     paths = {path[:depth] for path, _, _ in wanted for depth in range(1, len(path) + 1) if isinstance(path, tuple)}
     assert all(path in paths for path in registry.labels)
     assert all(registry.find_number(key) is None for _, key in steps if (key.place.path, key.metric, key.tags) not in wanted)
@@ -53,4 +55,6 @@ def test_a_place_that_went_with_what_was_below_it_is_found_when_it_comes_again()
     for number in (registry.number(host), registry.number(below)):
         registry.forget([number])
     number = registry.number(host)
-    assert registry.select("c", "h", [], "m").tolist() == list(registry.root.numbers()) == [number]
+    level = registry.find(("c", "h"))
+    assert level
+    assert level.nearest("m").tolist() == list(registry.root.numbers()) == [number]

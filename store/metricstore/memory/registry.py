@@ -11,6 +11,8 @@ from metricwire.samples import Labels, Place, SeriesKey
 Tags = tuple[tuple[str, str], ...]
 Numbers = NDArray[np.int64]
 
+NO_NUMBERS = np.zeros(0, np.int64)
+
 
 class Level:
     """One place of the tree: the places below it by name, and its own series by metric and further tags.
@@ -83,6 +85,18 @@ class Level:
             return
         for child in self.children.values():
             yield from child._find_nearest(metric)  # noqa: SLF001 - its own kind
+
+    def select(self, groups: Sequence[Sequence[str]], metric: str) -> Numbers:
+        """The metric's series below it at any of the names of the first group, then of the second.
+
+        A place without the metric stands for the nearest places below it that have it.
+        """
+        levels = [self]
+        for group in groups:
+            levels = [level.children[name] for level in levels for name in group if name in level.children]
+        if len(levels) == 1:
+            return levels[0].nearest(metric)
+        return np.concatenate([NO_NUMBERS, *(level.nearest(metric) for level in levels)])
 
     def forget_nearest(self) -> None:
         """A series at or below it has come or gone."""
@@ -218,19 +232,6 @@ class Registry:
         level = self.root.children.get(cluster)
         return sorted(level.children) if level else []
 
-    def select(self, cluster: str, host: str, groups: Sequence[Sequence[str]], metric: str) -> Numbers:
-        """The metric's series below the host at any of the names of the first group, then of the second.
-
-        A place without the metric stands for the nearest places below it that have it.
-        """
-        start = self.find((cluster, host))
-        levels = [start] if start else []
-        for group in groups:
-            levels = [level.children[name] for level in levels for name in group if name in level.children]
-        if len(levels) == 1:
-            return levels[0].nearest(metric)
-        return np.concatenate([_NONE, *(level.nearest(metric) for level in levels)])
-
     def check_labels(self, labels: Labels) -> bool:
         """Whether they say something new. TooLarge when labels would take more memory than may be."""
         known = self.labels.get(labels.place.path)
@@ -260,9 +261,6 @@ class Registry:
             if path[:depth] in self.labels:
                 found.update(self.labels[path[:depth]].labels)
         return found
-
-
-_NONE = np.zeros(0, np.int64)
 
 
 def _size(labels: Labels) -> int:

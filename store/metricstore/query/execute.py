@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from metricstore.archiving import Wanted
 from metricstore.engine import Engine
+from metricstore.memory.registry import NO_NUMBERS, Level
 from metricstore.numeric.aggregate import Values, statistics
 from metricstore.numeric.resample import resample
 from metricstore.query.request import Query, QueryRequest
@@ -20,6 +21,7 @@ TIME_MAX = 2**53  # seconds; keeps arithmetic on any asked time within 64 bits
 QUERIES_AT_ONCE = 1000  # whose series are found, and read together
 
 Entry = dict[str, Any]
+Starts = NDArray[np.int64]  # seconds
 
 
 class Asked(NamedTuple):
@@ -71,8 +73,9 @@ class Execution:
             rows: list[list[Entry | None]] = [[] for _ in queries]
             asked = self._asked(queries, rows)
             for totals in self._engine.read([one.numbers for one in asked], self._start, self._end, self._points):
-                self._points -= totals.values.shape[1] * sum(len(asked[place].numbers) for place in totals.places.tolist())
-                self._fill([asked[place] for place in totals.places.tolist()], totals)
+                filled = [asked[place] for place in totals.places.tolist()]
+                self._points -= totals.values.shape[1] * sum([len(one.numbers) for one in filled])
+                self._fill(filled, totals)
                 yield []
             yield [[entry for entry in row if entry] for row in rows]
 
@@ -96,21 +99,22 @@ class Execution:
 
     def _asked(self, queries: Sequence[Query], rows: Sequence[list[Entry | None]]) -> list[Asked]:
         """What is to be read for queries; errors go to their rows at once."""
-        select, cluster = self._engine.registry.select, self._request.cluster
+        find, cluster = self._engine.registry.find, self._request.cluster
         chosen = [
-            (row, query, select(cluster, query.host, groups, query.metric))
+            (row, query, selected)
             for query, row in zip(queries, rows, strict=True)
-            for groups in selectors(query)
+            for selected in select(query, find((cluster, query.host)))
         ]
-        every = np.concatenate([np.zeros(0, np.int64), *(numbers for _, _, numbers in chosen)])
+        every = np.concatenate([NO_NUMBERS, *(numbers for _, _, numbers in chosen)])
         all_held = len(self._engine.holding(every)) == len(every)
         asked = []
         for row, query, selected in chosen:
             numbers = selected if all_held else self._engine.holding(selected)
-            error = self._error(query, len(numbers))
+            count = len(numbers)
+            error = self._error(query, count) if count != 1 or self._start > self._end else None
             if error:
                 row.append(_failure(error))
-            elif len(numbers):
+            elif count:
                 asked.append(Asked(row, len(row), query, numbers))
                 row.append(None)
         return asked
@@ -128,7 +132,7 @@ class Execution:
     def _fill(self, asked: Sequence[Asked], totals: Totals) -> None:
         """Make the entries of what was read: averaged, thinned where that is asked for, stated, scaled, padded."""
         values, frequency = totals.values, totals.frequency
-        counts = [self._divisor(one) for one in asked]
+        counts = [self._divisor(one) if len(one.numbers) > 1 else 1 for one in asked]
         if max(counts) > 1:
             values = values / np.array(counts)[:, None]
         thinned = [at for at, one in enumerate(asked) if (one.query.resolution or 0) > frequency]
@@ -138,42 +142,44 @@ class Execution:
             except BadInput as error:
                 asked[at].row[asked[at].place] = _failure(str(error))
             else:
-                self._finish(asked[at : at + 1], row[None, :], totals, [int(totals.starts[at])], resolution)
+                self._finish(asked[at : at + 1], row[None, :], totals, totals.starts[at : at + 1], resolution)
         if len(thinned) < len(asked):
-            left = np.setdiff1d(np.arange(len(asked)), thinned)
-            rest = values if len(left) == len(asked) else values[left]
-            self._finish([asked[at] for at in left.tolist()], rest, totals, totals.starts[left].tolist(), frequency)
+            left = np.setdiff1d(np.arange(len(asked)), thinned) if thinned else slice(None)
+            rest = [asked[at] for at in left.tolist()] if isinstance(left, np.ndarray) else asked
+            self._finish(rest, values[left], totals, totals.starts[left], frequency)
 
-    def _finish(self, asked: Sequence[Asked], values: Values, totals: Totals, starts: Sequence[int], resolution: int) -> None:
-        scales = [one.query.scale_by or 1.0 for one in asked]
-        factors = np.array(scales)
-        stats = np.stack(statistics(values)) * factors if self._request.with_stats else np.zeros((3, len(values)))
-        if any(scale != 1.0 for scale in scales):
-            values = values * factors[:, None]
-        length = totals.values.shape[1] * totals.frequency
+    def _finish(self, asked: Sequence[Asked], values: Values, totals: Totals, starts: Starts, resolution: int) -> None:
+        stats = np.stack(statistics(values)) if self._request.with_stats else np.zeros((3, len(values)))
+        if any(one.query.scale_by for one in asked):
+            factors = np.array([one.query.scale_by or 1.0 for one in asked])
+            values, stats = values * factors[:, None], stats * factors
+        ends = starts + totals.values.shape[1] * totals.frequency
         missing = self._missing(starts, totals.frequency)
-        for one, start, nulls, row, avg, low, high in zip(asked, starts, missing, values, *stats.tolist(), strict=True):
-            entry: Entry = {"from": start, "to": start + length, "resolution": resolution, "avg": avg, "min": low, "max": high}
-            data = np.concatenate([np.full(nulls, np.nan), row]) if nulls else row
-            if self._request.with_data and len(data):
+        with_data = self._request.with_data
+        columns = (starts.tolist(), ends.tolist(), missing, values, *stats.tolist())
+        for one, start, end, nulls, data, avg, low, high in zip(asked, *columns, strict=True):
+            entry: Entry = {"from": start, "to": end, "resolution": resolution, "avg": avg, "min": low, "max": high}
+            if nulls:
+                data = np.concatenate([np.full(nulls, np.nan), data])  # noqa: PLW2901 - the same, padded
+            if with_data and len(data):
                 entry["data"] = data
             one.row[one.place] = entry
 
-    def _missing(self, starts: Sequence[int], frequency: int) -> list[int]:
+    def _missing(self, starts: Starts, frequency: int) -> list[int]:
         """Nulls in front of data that begin at these times, if they are wanted. TooLarge before any of them is made."""
         if not self._request.with_padding:
             return [0] * len(starts)
-        begin = math.trunc(self._start / frequency)
-        missing = [max(0, math.trunc(start / frequency) - begin) for start in starts]
-        if sum(missing) > self._points:
-            raise TooLarge(f"cannot pad with {sum(missing)} nulls: more values than one request may have (limits.points)")
-        self._points -= sum(missing)
-        return missing
+        missing = np.maximum(0, np.trunc(starts / frequency) - math.trunc(self._start / frequency)).astype(np.int64)
+        nulls = int(missing.sum())
+        if nulls > self._points:
+            raise TooLarge(f"cannot pad with {nulls} nulls: more values than one request may have (limits.points)")
+        self._points -= nulls
+        found: list[int] = missing.tolist()
+        return found
 
     def _divisor(self, asked: Asked) -> int:
         """What makes the sum of its series what the metric's rule asks for."""
-        count = len(asked.numbers)
-        return count if count > 1 and self._engine.metrics.aggregation(asked.query.metric) == "avg" else 1
+        return len(asked.numbers) if self._engine.metrics.aggregation(asked.query.metric) == "avg" else 1
 
 
 def _failure(error: str) -> Entry:
@@ -187,6 +193,18 @@ def width(query: Query) -> int:
         return 1
     below = len(query.subtype_ids or []) if query.subtype is not None else 1
     return max(1, len(query.type_ids or [])) * max(1, below)
+
+
+def select(query: Query, host: Level | None) -> Iterator[NDArray[np.int64]]:
+    """The series of each entry of the query's row: what `selectors` means."""
+    metric = query.metric
+    if host is not None and query.type is not None and query.subtype is None and not query.aggreg:  # often, and many
+        places, kind = host.children, query.type
+        for number in query.type_ids or []:
+            yield places[place].nearest(metric) if (place := kind + number) in places else NO_NUMBERS
+        return
+    for groups in selectors(query):
+        yield host.select(groups, metric) if host is not None else NO_NUMBERS
 
 
 def selectors(query: Query) -> Iterator[list[list[str]]]:
