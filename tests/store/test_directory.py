@@ -35,3 +35,17 @@ def test_no_flipped_bit_of_the_identity_prevents_the_start(tmp_path: Path) -> No
         damaged[bit // 8] ^= 1 << bit % 8
         (tmp_path / IDENTITY_NAME).write_bytes(damaged)
         Directory(tmp_path, "c", Files()).close()
+
+
+def test_what_a_killed_backup_and_archiving_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    Directory(data, "c", Files()).close()
+    left = [data / "backup-01ab.tmp" / "0", data / "archive" / "c" / "2026" / "new.parquet.tmp"]
+    mine = [data / "archive" / "c" / "2026" / "a.parquet", data / "notes.tmp.txt"]
+    for path in left + mine:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    Directory(data, "c", Files()).close()
+    assert not any(path.exists() for path in left)
+    assert not left[0].parent.exists()
+    assert all(path.exists() for path in mine)

@@ -23,6 +23,7 @@ from metricstore.disk.formats import LOCK_NAME, QUARANTINE_NAME
 FORMAT = 1
 MANIFEST_NAME = "backup.json"
 HELD_PREFIX = "backup-"  # of the folder with the links; ends with TEMPORARY
+HELD_PATTERN = f"{HELD_PREFIX}*{TEMPORARY}"
 _PIECE = 1024**2  # bytes read at once
 _END = bytes(2 * tarfile.BLOCKSIZE)
 
@@ -135,7 +136,14 @@ def unpack(source: BufferedIOBase, directory: Path | None) -> int:
                     manifest = content.read()
                 else:
                     found[member.name] = _write(content, directory / member.name if directory else None)
-    except (tarfile.TarError, EOFError, zlib.error) as error:
+    except (
+        tarfile.TarError,
+        EOFError,
+        zlib.error,
+        ValueError,
+        OverflowError,
+        RecursionError,
+    ) as error:  # tarfile lets these out
         raise Mismatch(f"it cannot be read: {error}") from error
     _compare(found, manifest)
     if directory:
@@ -175,7 +183,7 @@ def _compare(found: dict[str, tuple[int, int]], manifest: bytes) -> None:
     try:
         said = json.loads(manifest)
         version, wanted = said["format"], {name: tuple(entry) for name, entry in said["files"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Mismatch(f"{MANIFEST_NAME} is damaged: {error}") from error
     if version != FORMAT:
         raise Mismatch(f"its format {version} is not {FORMAT}, ours")

@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from metricstore.disk import formats
-from metricstore.disk.files import Files
+from metricstore.disk.backup import HELD_PATTERN
+from metricstore.disk.files import TEMPORARY, Files
 from metricstore.disk.formats import FORMAT, IDENTITY_NAME, LOCK_NAME
 from metricwire.errors import SettingsError
 
@@ -38,6 +39,18 @@ class Directory:
         except SettingsError:
             self.close()
             raise
+        self._tidy(files)
+
+    def _tidy(self, files: Files) -> None:
+        """Remove what a process that was killed left of a backup or of an archive that it wrote; what cannot be, stays."""
+        folders = list(self.path.glob(HELD_PATTERN))
+        try:
+            for path in (*self.archive.rglob("*" + TEMPORARY), *(file for folder in folders for file in folder.iterdir())):
+                files.remove(path)
+            for folder in folders:
+                folder.rmdir()
+        except OSError as error:
+            logger.warning("cannot remove %s, left by an earlier run: %s", error.filename, error.strerror)
 
     def _identify(self, cluster: str, files: Files) -> None:
         """Check whose folder it is; a new one becomes the cluster's."""
