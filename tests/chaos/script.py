@@ -332,9 +332,16 @@ class Judge:
             library.open()
             self.starts += 1
             said += self._differences(before | more, library.found(), operations, f"{time} start")
-            if any(library.labels().get(place) != labels[place] for place in labels):
-                said.append(f"{time} start: labels are {library.labels()}, not {labels}")
+            there = library.labels()
+            staying = [place for place in labels if place in there or self._stays(place, before | more)]
+            if any(there.get(place) != labels[place] for place in staying):
+                said.append(f"{time} start: labels are {there}, not {labels}")
         return said
+
+    def _stays(self, place: Place, found: Found) -> bool:
+        """Whether something at the place is not past the retention after `_more`: its labels go with the last of it."""
+        newest = max(time for _, time in found)
+        return any(key.place.path[: len(place.path)] == place.path and time > newest - RETENTION for key, time in found)
 
     def _differences(self, wanted: Found, found: Found, operations: int, when: str) -> list[str]:
         """But of what may be forgotten."""
