@@ -1,4 +1,8 @@
-"""A Kubernetes API server as far as tokens are concerned: it publishes keys, and we sign ServiceAccount tokens with them."""
+"""A Kubernetes API server as far as tokens are concerned: it publishes keys, and we sign ServiceAccount tokens with them.
+
+It answers SubjectAccessReviews too: `allowed` are the (user, verb, path) that are permitted, `refuses` is a status to answer
+instead.
+"""
 
 import json
 import threading
@@ -22,6 +26,9 @@ class ApiServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Answer)
         self.names = ["k1"]
         self.asked: list[tuple[str, str | None]] = []
+        self.allowed: set[tuple[str, str, str]] = set()
+        self.reviewed: list[dict[str, Any]] = []  # the `spec` of each review
+        self.refuses = 0
 
 
 class Answer(BaseHTTPRequestHandler):
@@ -34,7 +41,17 @@ class Answer(BaseHTTPRequestHandler):
             for name in self.server.names
         ]
         content = {"issuer": "https://kubernetes"} if "openid-configuration" in self.path else {"keys": jwks}
-        self.send_response(200)
+        self._send(200, content)
+
+    def do_POST(self) -> None:
+        spec = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["spec"]
+        self.server.reviewed.append(spec)
+        asked = spec["nonResourceAttributes"]
+        allowed = (spec["user"], asked["verb"], asked["path"]) in self.server.allowed
+        self._send(self.server.refuses or 201, {"status": {"allowed": allowed}})
+
+    def _send(self, status: int, content: Any) -> None:
+        self.send_response(status)
         self.end_headers()
         self.wfile.write(json.dumps(content).encode())
 

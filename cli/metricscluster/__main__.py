@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import Protocol
 
-from metricscluster import size, store, up
+from metricscluster import inject, size, store, up, users
 from metricwire import __version__
 
 
@@ -20,7 +20,7 @@ class Command(Protocol):
         """Do it; the exit status."""
 
 
-COMMANDS: dict[str, Command] = {"up": up, "store": store, "size": size}
+COMMANDS: dict[str, Command] = {"up": up, "store": store, "size": size, "user": users, "inject": inject}
 
 
 def main() -> int:

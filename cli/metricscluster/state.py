@@ -1,9 +1,11 @@
 """The folder in which a local cluster lives: keys, tokens, data, logs. It is of one cluster, and of one program at a time.
 
-It is its owner's alone (0700), as are keys/ and store/: one that is there already and open to others is closed.
+It is its owner's alone (0700), as are keys/, users/ and store/: one that is there already and open to others is closed.
 
 cluster                       name of the cluster
 keys/private.key public.key   Ed25519 pair that signs the tokens
+keys/login-private.pem login-public.pem   RSA pair that signs the tokens of those who log in
+users/                        who may log in: files of `metricscluster user add`
 token agent-token             tokens of the administrator and of the agent
 store.json agent.json         settings of the two, written anew at each start
 store/ agent/                 their data
@@ -54,6 +56,21 @@ class State:
         return self.directory / "keys" / "public.key"
 
     @property
+    def login_key(self) -> Path:
+        """File of the key that signs the tokens of those who log in."""
+        return self.directory / "keys" / "login-private.pem"
+
+    @property
+    def login_public_key(self) -> Path:
+        """File of its public half."""
+        return self.directory / "keys" / "login-public.pem"
+
+    @property
+    def users(self) -> Path:
+        """Folder of those who may log in."""
+        return self.directory / "users"
+
+    @property
     def token(self) -> Path:
         """File of the administrator's token."""
         return self.directory / "token"
@@ -86,9 +103,10 @@ class State:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             known = (self.directory / "cluster").exists()
             self._belongs_to(cluster)
-            for name in ("keys", "store"):
+            for name in ("keys", "store", "users"):
                 _make_private(self.directory / name)
             self.renewed_keys = self._make_keys() and known
+            self._make_login_keys()
         except BlockingIOError as error:
             raise StateUnusable(f"cannot use {self.directory}: another metricscluster up runs with it") from error
         except OSError as error:
@@ -123,6 +141,12 @@ class State:
         except (SettingsError, ValueError) as error:
             raise StateUnusable(f"cannot use {private.parent}: no Ed25519 pair in it; remove it to have a new one") from error
         return new
+
+    def _make_login_keys(self) -> None:
+        """A pair for the login where there is none."""
+        if not (self.login_key.exists() and self.login_public_key.exists()):
+            for path, text in zip((self.login_key, self.login_public_key), tokens.new_login_pair(), strict=True):
+                _write(path, text)
 
     def _is_valid(self, path: Path, key: Ed25519PublicKey) -> bool:
         try:

@@ -160,6 +160,8 @@ class Up:
             ops_address=address(self._ports.store_ops),
             directory=str(self._state.directory / "store"),
             public_key_files=(str(self._state.public_key),),
+            login_key_files=(str(self._state.login_key),),
+            users=str(self._state.users),
         )
         return self._state.write_settings("store", store_config(self._cluster, places))
 
@@ -174,6 +176,7 @@ class Up:
             address=address(self._ports.agent),
             metrics_address=address(self._ports.agent_metrics),
             public_key_files=(str(self._state.public_key),),
+            login_key_files=(str(self._state.login_public_key),),
         )
         return self._state.write_settings("agent", agent_config(self._cluster, places))
 

@@ -6,7 +6,7 @@ import logging
 import sys
 from pathlib import Path
 
-from metricagent import app
+from metricagent import allocator, app
 from metricagent.settings import AgentSettings, parse
 from metricwire import __version__, logs
 from metricwire.errors import MetricsError, SettingsError
@@ -21,6 +21,7 @@ def main() -> int:
     parser.add_argument("--version", action="version", version=__version__)
     arguments = parser.parse_args()
     logs.configure()
+    allocator.be_frugal()
     try:
         asyncio.run(app.run(_read(arguments.config)))
     except SettingsError as error:

@@ -1,73 +1,95 @@
-"""Who may ask this node: whoever has a token that one of the configured keys signed, whatever its role.
+"""Who may ask this node (design.md section 6).
 
-No role is asked for, as cc-metric-store lets any valid token read.
+ClusterCockpit's tokens whatever their role, as cc-metric-store lets any valid one read; those of DC/OS' login by their
+permissions; ServiceAccounts as RBAC says.
+
+Keys are in files and read again when they change; nothing here needs the store.
 """
 
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from metricwire import tokens
-from metricwire.errors import InvalidToken, SettingsError
+from metricwire.errors import Forbidden, InvalidToken, SettingsError
+from metricwire.reviews import Reviews
+from metricwire.serviceaccounts import ClusterKeys
+from metricwire.watched import Watched
 
-REREAD = 5.0  # seconds after which key files are looked at again: a removed key is dead within 10
+LARGEST = 65536  # bytes of a key file that are read
+BY_NAME = "/system/v1/agent/"  # below it a node is asked by its name, which DC/OS has a permission of its own for
 
 logger = logging.getLogger(__name__)
 
 
-class Access:
-    """Checks tokens against the keys in files. SettingsError when one of them cannot be used at the start.
+class Cluster(NamedTuple):
+    """The Kubernetes cluster whose ServiceAccount tokens count."""
 
-    A key file that cannot be used later holds no key: the log says so once.
+    keys: ClusterKeys
+    reviews: Reviews
+
+
+class Access:
+    """Checks tokens. SettingsError when a key cannot be used at the start; one that cannot later is left out, as the log says.
+
+    `key_files` hold Ed25519 keys, `login_key_files` public halves of the store's login keys; of these some may be missing.
     """
 
-    def __init__(self, key_files: Sequence[str], *, anonymous: bool, now: Callable[[], float]) -> None:
-        self._files = [Path(name) for name in key_files]
-        self._anonymous = anonymous
-        self._now = now
-        self._keys = [_read(path) for path in self._files]
-        self._read_at = now()
-        self._bad: set[Path] = set()
+    def __init__(
+        self,
+        key_files: Sequence[str],
+        *,
+        now: Callable[[], float],
+        anonymous: bool,
+        login_key_files: Sequence[str] = (),
+        cluster: Cluster | None = None,
+    ) -> None:
+        self._now, self._anonymous, self._cluster = now, anonymous, cluster
+        self._keys = Watched(lambda: key_files, read=_read, make=_key, clock=now, logger=logger)
+        self._login_keys = Watched(
+            lambda: login_key_files, read=_read, make=lambda _, pem: tokens.login_public_key(pem), clock=now, logger=logger
+        )
+        self._keys.demand()
+        self._login_keys.demand(missing_is_fine=True)
 
-    def check(self, authorization: Sequence[str]) -> None:
-        """InvalidToken unless the request's Authorization header (all of that name) proves who asks."""
+    async def check(self, authorization: Sequence[str], method: str, path: str) -> None:
+        """Return if whoever sent these Authorization headers (all of that name) may ask this.
+
+        InvalidToken: nobody knows who it is; Forbidden: it may not; Unavailable: Kubernetes cannot be asked.
+        """
         if self._anonymous:
             return
-        if len(authorization) != 1:
-            raise InvalidToken("cannot answer without a token: send one header Authorization: Bearer <token>")
-        text = authorization[0].strip()
-        if text.lower().startswith("bearer "):
-            token = text[len("bearer ") :].strip()
-        elif text.startswith("token="):  # as DC/OS clients write it
-            token = text.removeprefix("token=")
-        else:
-            raise InvalidToken("cannot read the Authorization header: expected Bearer <token> or token=<token>")
-        tokens.verify(token, self._current_keys(), self._now())
-
-    def _current_keys(self) -> list[Ed25519PublicKey]:
-        if not 0 <= self._now() - self._read_at < REREAD:
-            self._keys = [key for path in self._files if (key := self._read_again(path))]
-            self._read_at = self._now()
-        return self._keys
-
-    def _read_again(self, path: Path) -> Ed25519PublicKey | None:
+        token = tokens.bearer(authorization[0] if len(authorization) == 1 else None)
+        name, login_keys = tokens.key_id(token), {key.id: key for key in self._login_keys.values()}
+        if name in login_keys:
+            _check_permission(tokens.verify_login(token, login_keys, self._now()), path)
+            return
         try:
-            key = _read(path)
-        except SettingsError as error:
-            if path not in self._bad:
-                logger.warning("%s; tokens of that key are refused", error)
-            self._bad.add(path)
-            return None
-        self._bad.discard(path)
-        return key
+            tokens.verify(token, self._keys.values(), self._now())
+        except InvalidToken:
+            if self._cluster is None:
+                raise
+            claims = await self._cluster.keys.verify(token)
+            await self._cluster.reviews.permit(claims.subject, method, path)
 
 
-def _read(path: Path) -> Ed25519PublicKey:
-    try:
-        return tokens.public_key(path.read_text(encoding="ascii"))
-    except (OSError, UnicodeError) as error:
-        raise SettingsError(f"cannot read public key file {path}: {getattr(error, 'strerror', None) or error}") from error
-    except SettingsError as error:
-        raise SettingsError(f"cannot use public key file {path}: {error}") from error
+def _check_permission(claims: tokens.Claims, path: str) -> None:
+    """What counts is what the store wrote into the token: users are not known here."""
+    needed = tokens.AGENT_METRICS if path.startswith(BY_NAME) else tokens.NODE_METRICS
+    if not tokens.opened(claims.permissions, needed):
+        raise Forbidden(f"cannot read this: {claims.subject} lacks the permission {needed}")
+
+
+def _read(name: str) -> bytes:
+    with Path(name).open("rb") as file:
+        return file.read(LARGEST)
+
+
+def _key(_: str, text: bytes) -> Ed25519PublicKey:
+    key = tokens.public_key(text.decode(errors="replace"))
+    if tokens.is_published(key):
+        raise SettingsError("it is the key of cc-metric-store's documentation, which everybody has")
+    return key

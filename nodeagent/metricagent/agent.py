@@ -1,4 +1,7 @@
-"""The tick: at every multiple of the interval read the host, keep the samples for whoever asks, spool them for the store."""
+"""The tick: at every multiple of the interval read the host, keep the samples for whoever asks, spool them for the store.
+
+The labels of containers go the same way, as `info` lines, each of which counts as a sample in the books.
+"""
 
 import asyncio
 import logging
@@ -10,13 +13,13 @@ from typing import NamedTuple
 from prometheus_client import CollectorRegistry, Counter
 
 from metricagent.books import Books
-from metricagent.collector import Reading, Runner
+from metricagent.collector import Runner
+from metricagent.encoder import Encoder
+from metricagent.labels import TYPE, Labeller
 from metricagent.latest import Latest
 from metricagent.schedule import Schedule
 from metricagent.spool import Spool
-from metricwire.errors import BadInput
-from metricwire.lineprotocol import encode
-from metricwire.samples import Place, Sample, SeriesKey
+from metricwire.samples import Place
 
 PATIENCE = 6  # intervals without a tick after which the agent no longer calls itself alive,
 LEAST_PATIENCE = 60.0  # but not sooner than this many seconds: a disk may be slow for a while
@@ -41,6 +44,7 @@ class Agent:
         place: Place,
         interval: float,
         runner: Runner,
+        labeller: Labeller,
         latest: Latest,
         spool: Spool,
         books: Books,
@@ -48,9 +52,9 @@ class Agent:
         wake: Callable[[], None],
         clock: Clock,
     ) -> None:
-        self._place = place
         self._interval = interval
         self._runner = runner
+        self._labeller = labeller
         self._latest = latest
         self._spool = spool
         self._books = books
@@ -58,7 +62,7 @@ class Agent:
         self._clock = clock
         self._skipped = Counter("metricagent_ticks_skipped", "Ticks left out: the one before took too long.", registry=registry)
         self._slow = False
-        self._unspeakable: set[str] = set()
+        self._encoder = Encoder(place)
         self._beat = clock.steady()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -83,28 +87,17 @@ class Agent:
 
     def tick(self, at: float) -> None:
         """Read everything once and stamp it `at`, seconds since the epoch."""
-        found = [self._sample(reading, round(at)) for reading in self._runner.run(self._clock.steady())]
-        self._books.sampled.inc(len(found))
-        lines = [line + b"\n" for line in map(self._encode, found) if line]
-        self._latest.update(found, at)
-        if lines:
-            self._spool.append(b"".join(lines), len(lines))
-
-    def _sample(self, reading: Reading, timestamp: int) -> Sample:
-        metric, value, *part, tags = reading
-        return Sample(SeriesKey(Place(self._place.cluster, self._place.host, *part), metric, tags), timestamp, value)
-
-    def _encode(self, sample: Sample) -> bytes | None:
-        """Its line; None, and one log line per name, for what no line can carry."""
-        try:
-            return encode(sample)
-        except BadInput as error:
-            self._books.drop(1, "name")
-            name = sample.series.place.stype_id
-            if name not in self._unspeakable:
-                self._unspeakable.add(name)
-                logger.warning("samples of %r are not sent: %s", name, error)
-            return None
+        readings = self._runner.run(self._clock.steady())
+        measured = {reading.type_id for reading in readings if reading.type == TYPE}
+        known, changed = self._labeller.label(measured, self._clock.steady())
+        encoded = self._encoder.encode(readings, changed, round(at))
+        self._books.took(len(readings) + len(changed))
+        for reason, count in encoded.dropped.items():
+            self._books.drop(count, reason)
+        self._latest.label(known)
+        self._latest.update(encoded.samples, at)
+        if encoded.lines:
+            self._spool.append(encoded.text, encoded.lines)
 
     def _note_skipped(self, skipped: int, took: float) -> None:
         self._skipped.inc(skipped)

@@ -31,9 +31,10 @@ class Taken(NamedTuple):
 
 
 class Smaller(NamedTuple):
-    """The body was too large: for the store itself, or for something in front of it."""
+    """The body was too large: for the store itself, or for something in front of it. `most`: bytes that are not, if known."""
 
     by_store: bool
+    most: int | None = None
 
 
 class Later(NamedTuple):

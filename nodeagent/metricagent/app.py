@@ -4,31 +4,61 @@ import asyncio
 import logging
 import random
 import signal
-import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, closing, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import aiohttp
 import prometheus_client
-import psutil
 from aiohttp import web
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from metricagent import collectors, dcosapi, opsapi
-from metricagent.access import Access
+from metricagent import apiserver, collectors, dcosapi, httpstore, opsapi, podwatch
+from metricagent.access import Access, Cluster
 from metricagent.agent import Agent, Clock
+from metricagent.attribution import Attribution, read_gateways
 from metricagent.backoff import Backoff, Jitter
 from metricagent.books import Books
-from metricagent.collector import Runner
+from metricagent.collector import Collector, Runner
+from metricagent.containers import Containers
+from metricagent.encoding import Encoding
 from metricagent.host import Host
+from metricagent.httpstore import HttpStore
+from metricagent.labels import Labeller
 from metricagent.latest import Latest
-from metricagent.push import Pusher, StoreState
+from metricagent.pods import Pods
+from metricagent.podwatch import PodWatch
+from metricagent.push import Destination, Pusher
 from metricagent.reasons import why
-from metricagent.settings import AgentSettings, StoreSettings, address, place
+from metricagent.scrape import Limits as ScrapeLimits
+from metricagent.scrape import Scraper
+from metricagent.settings import (
+    AgentSettings,
+    ApiSettings,
+    NatsSettings,
+    PodsSettings,
+    StatsdSettings,
+    StoreSettings,
+    address,
+    nats_servers,
+    place,
+)
 from metricagent.spool import Spool
+from metricagent.statsd import server as statsd_server
+from metricagent.statsd.aggregation import Aggregation, Limits
+from metricagent.statsd.datagrams import Datagrams
+from metricagent.statsd.intake import Intake
+from metricagent.storestate import StoreState
+from metricagent.textfile import Textfile
+from metricagent.tlsfiles import TlsFiles
 from metricwire import __version__
-from metricwire.errors import MetricsError, SettingsError
+from metricwire.errors import MetricsError
+from metricwire.reviews import Reviews
+from metricwire.samples import Place
+from metricwire.serviceaccounts import ClusterKeys
+
+if TYPE_CHECKING:
+    from metricagent.natssubject import NatsSubject
 
 LAST_TRY = 3.0  # seconds for a last delivery when the agent is told to stop
 
@@ -41,7 +71,6 @@ class CannotListen(MetricsError):
 
 async def run(settings: AgentSettings) -> None:
     """An agent, until SIGTERM or SIGINT. MetricsError: why it cannot start; SettingsError: its settings are to blame."""
-    psutil.PROCFS_PATH = settings.host.proc
     prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -49,16 +78,24 @@ async def run(settings: AgentSettings) -> None:
     here, clock, registry = place(settings), Clock(), CollectorRegistry()
     ProcessCollector(namespace="metricagent", registry=registry)
     host = Host(Path(settings.host.proc), Path(settings.host.sys), Path(settings.host.root))
-    runner = Runner(collectors.build(settings.collectors, host), registry)
-    access = Access(settings.api.public_key_files, anonymous=settings.api.anonymous, now=clock.wall)
+    pods = Pods()
     latest, books = Latest(settings.interval), Books(registry)
-    async with _session(settings.store) as session:
-        with closing(Spool(Path(settings.spool.directory), settings.spool.bytes, books)) as spool:
-            pusher = _pusher(settings, session, spool, books, registry)
+    encoding = _encoding(settings.store)
+    async with (
+        _destination(settings, encoding) as destination,
+        _access(settings.api, clock) as access,
+        _following(settings.pods, here.host, pods, registry),
+        _statsd(settings.statsd, pods, registry) as applications,
+        _scraping(settings, pods, registry, clock) as scraped,
+    ):
+        runner = Runner(_collectors(settings, host, here, registry, pods) | applications | scraped, registry)
+        with closing(Spool(Path(settings.spool.directory), settings.spool.bytes, books, encoding)) as spool:
+            pusher = _pusher(settings, destination, spool, registry)
             agent = Agent(
                 place=here,
                 interval=settings.interval,
                 runner=runner,
+                labeller=Labeller(here, pods, settings.interval),
                 latest=latest,
                 spool=spool,
                 books=books,
@@ -77,18 +114,28 @@ async def run(settings: AgentSettings) -> None:
             logger.info("agent stopped: %d batches wait in the spool", len(spool))
 
 
-def _pusher(
-    settings: AgentSettings, session: aiohttp.ClientSession, spool: Spool, books: Books, registry: CollectorRegistry
-) -> Pusher:
+def _collectors(
+    settings: AgentSettings, host: Host, here: Place, registry: CollectorRegistry, pods: Pods
+) -> dict[str, Collector]:
+    """Everything that is read at a tick; the files of people last, whose numbers come before our own."""
+    containers = {"containers": lambda host: Containers(host, pods.has_container, pods.storage_limit)}
+    found = collectors.build(settings.collectors, host, containers)
+    files = settings.textfile
+    if files.directory:
+        found["textfile"] = Textfile(
+            Path(files.directory), here, bytes=files.file_bytes, series=files.series, registry=registry
+        )
+    return found
+
+
+def _pusher(settings: AgentSettings, destination: Destination, spool: Spool, registry: CollectorRegistry) -> Pusher:
     chance = random.SystemRandom()
     return Pusher(
-        url=settings.store.url,
-        token_file=Path(settings.store.token_file),
-        session=session,
+        destination=destination,
         spool=spool,
-        books=books,
         state=StoreState(registry, behind=bool(spool)),
-        backoff=Backoff(chance),
+        fresh=Backoff(chance, settings.interval),
+        late=Backoff(chance),
         jitter=Jitter(chance, settings.interval),
     )
 
@@ -107,14 +154,129 @@ async def _work(agent: Agent, pusher: Pusher, stop: asyncio.Event) -> None:
             await pusher.drain()
 
 
-def _session(store: StoreSettings) -> aiohttp.ClientSession:
-    """Connections to the store, one at a time; certificates are always checked, proxies of the environment not used."""
+@asynccontextmanager
+async def _statsd(
+    settings: StatsdSettings | None, pods: Pods, registry: CollectorRegistry
+) -> AsyncIterator[dict[str, Collector]]:
+    """What applications send, as a collector, where the settings say at which port."""
+    if settings is None:
+        yield {}
+        return
     try:
-        context = ssl.create_default_context(cafile=store.ca_file) if store.url.startswith("https:") else None
-    except (OSError, ssl.SSLError) as error:
-        raise SettingsError(f"cannot use store.ca-file {store.ca_file}: {why(error)}") from error
-    connector = aiohttp.TCPConnector(limit=1, ssl=context or True)
-    return aiohttp.ClientSession(connector=connector, trust_env=False, auto_decompress=False)
+        datagrams = Datagrams(*address("statsd.address", settings.address))
+    except OSError as error:
+        raise CannotListen(f"cannot listen on {settings.address} (statsd.address): {why(error)}") from error
+    limits = Limits(settings.series, settings.series_per_pod, settings.idle)
+    aggregation = Aggregation(limits, random.random)
+    intake = Intake(Attribution(pods, read_gateways()), aggregation)
+    server = statsd_server.build(datagrams, intake, aggregation, limits, registry)
+    server.start()
+    try:
+        yield {"statsd": intake}
+    finally:
+        server.stop()
+
+
+@asynccontextmanager
+async def _scraping(
+    settings: AgentSettings, pods: Pods, registry: CollectorRegistry, clock: Clock
+) -> AsyncIterator[dict[str, Collector]]:
+    """What pods say when they are scraped, as a collector, where the settings want it."""
+    scrape = settings.scrape
+    if not scrape.enabled:
+        yield {}
+        return
+    limits = ScrapeLimits(scrape.timeout, scrape.body_bytes, scrape.series_per_pod, scrape.series)
+    interval = scrape.interval or settings.interval
+    scraper = Scraper(directory=pods, interval=interval, limits=limits, registry=registry, now=clock.steady)
+    scraping = asyncio.create_task(scraper.run())
+    try:
+        yield {"scrape": scraper}
+    finally:
+        scraping.cancel()
+        with suppress(asyncio.CancelledError):
+            await scraping
+
+
+@asynccontextmanager
+async def _following(settings: PodsSettings | None, node: str, pods: Pods, registry: CollectorRegistry) -> AsyncIterator[None]:
+    """Keep `pods` as the API server has them, where the settings say which one."""
+    if settings is None:
+        yield
+        return
+    async with podwatch.session() as session:
+        watch = PodWatch(
+            url=settings.url,
+            token_file=Path(settings.token_file),
+            ca_file=Path(settings.ca_file),
+            node=node,
+            labels=settings.labels,
+            session=session,
+            pods=pods,
+            registry=registry,
+            chance=random.SystemRandom(),
+        )
+        following = asyncio.create_task(watch.run())
+        try:
+            yield
+        finally:
+            following.cancel()
+            with suppress(asyncio.CancelledError):
+                await following
+
+
+@asynccontextmanager
+async def _access(api: ApiSettings, clock: Clock) -> AsyncIterator[Access]:
+    """Who may ask this node; the API server is asked only where the settings have one."""
+    async with AsyncExitStack() as stack:
+        cluster = None
+        if api.kubernetes is not None:
+            server = await stack.enter_async_context(apiserver.connected(api.kubernetes))
+            keys = ClusterKeys(server, api.kubernetes.audience, clock.wall, logger)
+            cluster = Cluster(keys, Reviews(server, clock.steady, logger))
+        yield Access(
+            api.public_key_files,
+            login_key_files=api.login_key_files,
+            cluster=cluster,
+            anonymous=api.anonymous,
+            now=clock.wall,
+        )
+
+
+@asynccontextmanager
+async def _destination(settings: AgentSettings, encoding: Encoding) -> AsyncIterator[Destination]:
+    """Where samples go; settings.parse has seen to it that it is one or the other."""
+    if settings.nats is not None:
+        async with aclosing(_nats(settings.nats)) as subject:
+            yield subject
+    if settings.store is not None:
+        store = settings.store
+        tls = TlsFiles("store", store.ca_file, store.cert_file, store.key_file) if store.url.startswith("https:") else None
+        async with httpstore.session() as session:
+            yield HttpStore(url=store.url, token_file=Path(store.token_file), session=session, tls=tls, encoding=encoding)
+
+
+def _nats(nats: NatsSettings) -> "NatsSubject":
+    from metricagent.natsaccess import Access as NatsAccess  # noqa: PLC0415 see natssubject.py
+    from metricagent.natssubject import NatsSubject  # noqa: PLC0415
+
+    servers = nats_servers(nats.url)
+    secure = nats.ca_file or nats.cert_file or any(server.startswith("tls:") for server in servers)
+    access = NatsAccess(
+        servers,
+        tls=TlsFiles("nats", nats.ca_file, nats.cert_file, nats.key_file) if secure else None,
+        credentials_file=Path(nats.credentials_file) if nats.credentials_file else None,
+        username=nats.username,
+        password_file=Path(nats.password_file) if nats.password_file else None,
+    )
+    return NatsSubject(access, nats.subject, acknowledged=nats.acknowledged)
+
+
+def _encoding(store: StoreSettings | None) -> Encoding:
+    """How batches are compressed; those for NATS are only so in the spool."""
+    if store is None:
+        return Encoding.ZSTD
+    return {"zstd": Encoding.ZSTD, "gzip": Encoding.GZIP, "none": Encoding.PLAIN}[store.compression]
 
 
 @asynccontextmanager

@@ -1,5 +1,6 @@
 """What Prometheus and the kubelet ask: samples of the host, metrics of the agent, whether it lives, whether it has data."""
 
+import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
 
@@ -23,9 +24,12 @@ class OpsResource:
         self._now = now
 
     async def metrics(self, _: web.Request) -> web.Response:
-        """Fresh samples of the host, then metricagent_*, in one exposition."""
-        body = render(self._latest.fresh(self._now())) + generate_latest(self._registry)
+        """Fresh samples of the host and its containers with their labels, then metricagent_*, in one exposition."""
+        body = await asyncio.to_thread(self._exposition)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
+
+    def _exposition(self) -> bytes:
+        return render(self._latest.fresh(self._now()), self._latest.labels_of) + generate_latest(self._registry)
 
     async def healthz(self, _: web.Request) -> web.Response:
         """Whether the loop runs: 503 when no tick has come to an end for long."""

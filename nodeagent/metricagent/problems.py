@@ -6,11 +6,13 @@ from http import HTTPStatus
 import msgspec
 from aiohttp import web
 
-from metricwire.errors import InvalidToken, MetricsError, NotFound
+from metricwire.errors import Forbidden, InvalidToken, MetricsError, NotFound, Unavailable
 
 STATUS: dict[type[MetricsError], HTTPStatus] = {
     InvalidToken: HTTPStatus.UNAUTHORIZED,
+    Forbidden: HTTPStatus.FORBIDDEN,
     NotFound: HTTPStatus.NOT_FOUND,
+    Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -31,6 +33,8 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
         answer = problem(STATUS[type(error)], str(error))
         if isinstance(error, InvalidToken):
             answer.headers["WWW-Authenticate"] = "Bearer"
+        if isinstance(error, Unavailable):
+            answer.headers["Retry-After"] = str(error.retry_after)
         return answer
     except web.HTTPMethodNotAllowed as error:
         answer = problem(HTTPStatus.METHOD_NOT_ALLOWED, f"cannot {error.method} {request.path}: only GET and HEAD")

@@ -1,213 +1,166 @@
-"""From the spool to the store: oldest first, one request at a time, until the store has said that it has them.
+"""From the spool to the store, in two lanes, so that what has waited hinders nothing fresh.
 
-What an answer means is in answers.py, how long to wait in backoff.py, what goes into a body in parcels.py. An error that nobody
-thought of (BUG in the log) is waited for as an absent store is: the samples stay, and sampling goes on.
+| lane | delivers | when |
+|---|---|---|
+| fresh | the newest batch | after each tick, a little later on each host; while the store is away, at each try |
+| late | the others, the oldest first, joined | while the fresh lane gets through; one body at a time, with a rest between |
+
+A fresh batch that cannot be delivered before the next one comes is a late one. How long to wait is in backoff.py, what goes
+into a body in parcels.py. An error that nobody thought of (BUG in the log) is waited for as an absent store is: the samples
+stay, and sampling goes on.
 """
 
 import asyncio
-import gzip
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
-from pathlib import Path
+from typing import NamedTuple, Protocol
 
-import aiohttp
-from prometheus_client import CollectorRegistry, Counter, Gauge
-
-from metricagent.answers import Decision, Later, Smaller, Taken, decide
+from metricagent.answers import Decision, Later, Smaller, Taken
 from metricagent.backoff import Backoff, Jitter
-from metricagent.books import Books
-from metricagent.parcels import LARGEST, SMALLEST, lines, pieces
-from metricagent.reasons import why
+from metricagent.parcels import LARGEST, SMALLEST, Parcel, pieces
 from metricagent.spool import Batch, Spool
-from metricwire import __version__
-
-TIMEOUT = aiohttp.ClientTimeout(total=30, connect=10)  # seconds
-ANSWER = 4 * 1024 * 1024  # bytes of an answer that are read: a line of reason for each of LARGEST bytes of lines
-_LEVEL = 1  # of gzip
+from metricagent.storestate import StoreState
 
 logger = logging.getLogger(__name__)
 
 
-class StoreState:
-    """Says what has changed between agent and store: once, when it changes; and shows it as metrics."""
+class Destination(Protocol):
+    """Where samples go."""
 
-    def __init__(self, registry: CollectorRegistry, behind: bool) -> None:
-        self._reached = Gauge("metricagent_store_reached", "Whether the store took what was sent last.", registry=registry)
-        self._requests = Counter("metricagent_store_requests", "Requests to the store.", ["outcome"], registry=registry)
-        self._bugs = Counter("metricagent_push_bugs", "Deliveries ended by an error nobody thought of.", registry=registry)
-        self._trouble: str | None = "not tried yet"
-        self._behind = behind
-        self._delivered = 0
-        self._refusing = False
+    async def send(self, parcel: Parcel) -> Decision:
+        """Send these lines; what has become of them."""
+        ...
 
-    def answered(self, decision: Decision) -> None:
-        """An attempt has come to an end, with or without an answer."""
-        self._requests.labels(type(decision).__name__.lower()).inc()
-        if isinstance(decision, Later):
-            self._away(decision)
-        elif isinstance(decision, Taken):
-            self._here(decision)
 
-    def broken(self, error: Exception) -> Later:
-        """An attempt has ended in `error`, which is a bug of ours: what to do is to try again, and to tell people."""
-        self._bugs.inc()
-        self._reached.set(0)
-        self._behind, self._trouble = True, "bug"
-        logger.error("BUG: cannot deliver samples: %r; keeping them in the spool", error, exc_info=error)
-        return Later("bug", f"cannot deliver samples: {error!r}")
+class Attempt(NamedTuple):
+    """How many batches were there to be sent, and why they are not delivered, if so."""
 
-    def delivered(self, batches: int) -> None:
-        """The store has these batches."""
-        self._delivered += batches if self._behind else 0
-
-    def caught_up(self) -> None:
-        """The spool is empty."""
-        if self._behind:
-            logger.info("caught up: %d batches delivered", self._delivered)
-        self._behind, self._delivered = False, 0
-
-    def _away(self, later: Later) -> None:
-        self._reached.set(0)
-        self._behind = True
-        if self._trouble != later.kind:
-            logger.warning("store away: %s; keeping samples in the spool", later.reason)
-        self._trouble = later.kind
-
-    def _here(self, taken: Taken) -> None:
-        self._reached.set(1)
-        if self._trouble is not None:
-            logger.info("store reached")
-        self._trouble = None
-        if taken.rejected and not self._refusing:
-            logger.warning("store refuses %d samples: %s", taken.rejected, "; ".join(taken.reasons))
-        self._refusing = bool(taken.rejected)
+    batches: int
+    later: Later | None = None
 
 
 class Pusher:
-    """Delivers what is in the spool to `url`; the bearer token is read from `token_file` for each request."""
+    """Delivers what is in the spool. `fresh` and `late` are the waits of the two lanes after a failure."""
 
     def __init__(
         self,
         *,
-        url: str,
-        token_file: Path,
-        session: aiohttp.ClientSession,
+        destination: Destination,
         spool: Spool,
-        books: Books,
         state: StoreState,
-        backoff: Backoff,
+        fresh: Backoff,
+        late: Backoff,
         jitter: Jitter,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._url = url.rstrip("/") + "/api/write"
-        self._token_file = token_file
-        self._session = session
+        self._destination = destination
         self._spool = spool
-        self._books = books
         self._state = state
-        self._backoff = backoff
+        self._fresh = fresh
+        self._late = late
         self._jitter = jitter
-        self._now = now
         self._sleep = sleep
         self._most = LARGEST
-        self._first = True  # nothing is delivered yet
         self._filled = asyncio.Event()
-        self._filled.set()  # with what an earlier run has left
+        if spool:
+            self._filled.set()  # with what an earlier run has left
+        self._way_is_free = asyncio.Event()  # the fresh lane got through, and others wait
 
     def wake(self) -> None:
         """There is something in the spool."""
         self._filled.set()
 
     async def run(self) -> None:
-        """Deliver, until cancelled: fresh samples a little later on each host, the first and those that wait at once."""
-        while True:
-            await self._filled.wait()
-            if not self._first:
-                await self._sleep(self._jitter.next())
-            self._filled.clear()
-            while (later := await self.drain()) is not None:
-                await self._sleep(self._backoff.next(later.wait))
+        """Deliver, until cancelled."""
+        async with asyncio.TaskGroup() as lanes:
+            lanes.create_task(self._run_fresh())
+            lanes.create_task(self._run_late())
 
     async def drain(self) -> Later | None:
-        """Deliver until the spool is empty (None) or the store, or this program, is in trouble."""
+        """Deliver everything now, without rest: None, or what the trouble is."""
+        attempt = await self._attempt(self._spool.newest, late=False)
+        while attempt.later is None:
+            attempt = await self._attempt(self._oldest, late=True)
+            if not attempt.batches:
+                self._state.caught_up()
+                break
+        return attempt.later
+
+    async def _run_fresh(self) -> None:
+        wait = self._jitter.first
+        while True:
+            await self._filled.wait()
+            await self._sleep(wait())
+            self._filled.clear()
+            while (later := (await self._attempt(self._spool.newest, late=False)).later) is not None:
+                self._way_is_free.clear()
+                await self._sleep(self._fresh.next(later.wait))
+            self._fresh.reset()
+            wait = self._jitter.next
+            if self._spool.behind:
+                self._way_is_free.set()
+            else:
+                self._state.caught_up()
+
+    async def _run_late(self) -> None:
+        now = asyncio.get_running_loop().time
+        while True:
+            await self._way_is_free.wait()
+            begun = now()
+            attempt = await self._attempt(self._oldest, late=True)
+            if attempt.later is not None:
+                await self._sleep(self._late.next(attempt.later.wait))
+                continue
+            self._late.reset()
+            if attempt.batches:
+                await self._sleep(self._jitter.rest(now() - begun))
+            else:
+                self._way_is_free.clear()
+                self._state.caught_up()
+
+    def _oldest(self) -> list[Batch]:
+        return self._spool.oldest(self._most)
+
+    async def _attempt(self, take: Callable[[], list[Batch]], *, late: bool) -> Attempt:
+        """Deliver what `take` takes from the spool; what is not delivered stays there."""
+        batches: list[Batch] = []
         try:
-            return await self._drain()
+            batches = await asyncio.to_thread(take)
+            return Attempt(len(batches), await self._deliver(batches, late) if batches else None)
         except Exception as error:  # noqa: BLE001 it is logged; the samples are in the spool, whatever it is
-            return self._state.broken(error)
+            return Attempt(len(batches), self._state.broken(error, late))
+        finally:
+            self._spool.release(batches)
 
-    async def _drain(self) -> Later | None:
-        while batches := await asyncio.to_thread(self._spool.oldest, self._most):
-            later = await self._deliver(batches)
-            if later is not None:
-                return later
-        self._state.caught_up()
-        return None
-
-    async def _deliver(self, batches: list[Batch]) -> Later | None:
-        """Send the batches and forget them; they all stay in the spool when the store is in trouble or takes less at a time."""
+    async def _deliver(self, batches: list[Batch], late: bool) -> Later | None:
+        """Send the batches and forget them; they all stay in the spool when the store is in trouble."""
         rejected = too_large = 0
-        for piece in pieces((batch.text for batch in batches), self._most):
-            decision = await self._send(piece)
-            self._state.answered(decision)
+        waiting = deque(pieces(Parcel(tuple(batch.packed for batch in batches)), self._most))
+        while waiting:
+            parcel = waiting.popleft()
+            decision = await self._destination.send(parcel)
+            self._state.answered(decision, late)
             if isinstance(decision, Later):
                 return decision
             if isinstance(decision, Taken):
                 rejected += decision.rejected
-            elif len(piece) > SMALLEST:
-                self._most = max(SMALLEST, len(piece) // 2)
-                logger.info("store takes no body of %d bytes; sending at most %d", len(piece), self._most)
-                return None
+            elif (most := _less(parcel, decision)) is not None:
+                self._most = most
+                logger.info("store takes no body of %d bytes; sending at most %d", parcel.size, most)
+                waiting.extendleft(reversed(list(pieces(parcel, most))))
             else:
-                too_large += lines(piece)
-        await asyncio.to_thread(self._settle, batches, rejected, too_large)
-        self._first = False
-        self._backoff.reset()
+                too_large += parcel.lines
+        # In a thread that goes on when this is cancelled: forgotten and counted, or neither.
+        await asyncio.to_thread(self._spool.settle, batches, rejected=rejected, too_large=too_large)
         self._state.delivered(len(batches))
         return None
 
-    def _settle(self, batches: list[Batch], rejected: int, too_large: int) -> None:
-        """The store has these batches: forget and count them, both or neither, even when the delivery is cancelled."""
-        self._spool.remove(batches)
-        self._books.rejected.inc(rejected)
-        self._books.drop(too_large, "too-large")
-        self._books.delivered.inc(sum(batch.stored.samples for batch in batches) - rejected - too_large)
 
-    async def _send(self, piece: bytes) -> Decision:
-        try:
-            token = self._token_file.read_text(encoding="ascii").strip()
-            if not token.isprintable() or not token:
-                return Later("token file", f"{self._token_file} holds no token")
-        except (OSError, ValueError) as error:
-            return Later("token file", f"cannot read {self._token_file}: {getattr(error, 'strerror', None) or error}")
-        headers = {
-            "Authorization": f"Bearer {token}",
-            "Content-Type": "text/plain; charset=utf-8",
-            "Content-Encoding": "gzip",
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",  # an answer that unpacks to more than is read would be no help
-            "User-Agent": f"metricagent/{__version__}",
-        }
-        body = gzip.compress(piece, _LEVEL)
-        try:
-            async with self._session.post(
-                self._url, data=body, headers=headers, allow_redirects=False, timeout=TIMEOUT
-            ) as response:
-                answer = await _bounded(response.content)
-                decision = decide(response.status, response.headers, answer, lines(piece), self._now())
-        except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
-            return Later("unreachable", why(error))
-        if isinstance(decision, Smaller) and not decision.by_store and len(piece) <= SMALLEST:
-            return Later("413", f"something before it takes no body of {len(piece)} bytes")
-        return decision
-
-
-async def _bounded(stream: aiohttp.StreamReader) -> bytes:
-    """At most ANSWER bytes of an answer; the rest is cut off with the connection."""
-    found = bytearray()
-    async for chunk in stream.iter_chunked(65536):
-        found += chunk
-        if len(found) > ANSWER:
-            raise aiohttp.ClientPayloadError(f"answer is larger than {ANSWER} bytes")
-    return bytes(found)
+def _less(parcel: Parcel, smaller: Smaller) -> int | None:
+    """Bytes to send at most after a body was too large; None: these lines cannot be sent in less."""
+    if parcel.lines == 1:
+        return None
+    if smaller.most is not None:
+        return smaller.most
+    return max(SMALLEST, parcel.size // 2) if parcel.size > SMALLEST else None

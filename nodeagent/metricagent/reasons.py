@@ -15,6 +15,6 @@ def why(error: Exception) -> str:
         return f"cannot connect: {why(error.os_error)}"
     if isinstance(error, OSError) and error.errno and error.errno > 0:  # below: getaddrinfo, which says it itself
         return os.strerror(error.errno)
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error) or type(error).__name__
+    if isinstance(error, aiohttp.ClientOSError) and error.errno is None:
+        return "the connection was lost"
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__

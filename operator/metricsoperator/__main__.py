@@ -42,7 +42,7 @@ def main() -> int:
 
 async def _run(settings: Settings, operator: "type[Operator]") -> None:
     objects = apply.Cluster(apply.connect())
-    await preflight.check(objects, settings.namespace)
+    await preflight.check(objects, settings.namespace, cluster=bool(settings.cluster_roles))
     log.info("serving %s", settings.namespace or "all namespaces", extra={"version": settings.tag})
     await operator(settings, objects).run()
 

@@ -65,7 +65,8 @@ class Cluster:
 
     async def apply(self, manifest: Manifest, subresource: str = "") -> Manifest:
         """See Objects."""
-        path = KINDS[manifest["kind"]].path(manifest["metadata"]["namespace"], manifest["metadata"]["name"], subresource)
+        about = manifest["metadata"]
+        path = KINDS[manifest["kind"]].path(about.get("namespace", ""), about["name"], subresource)
         how = {
             "content_type": "application/apply-patch+yaml",
             "field_manager": names.FIELD_MANAGER,
@@ -79,7 +80,7 @@ class Cluster:
         """See Objects. Background: deleting never waits for dependents."""
         about = manifest["metadata"]
         options = {"propagationPolicy": "Background", "preconditions": {"uid": about["uid"]}}
-        path = KINDS[manifest["kind"]].path(about["namespace"], about["name"])
+        path = KINDS[manifest["kind"]].path(about.get("namespace", ""), about["name"])
         await self._ask("delete", path, options, missing=True)
 
     async def _ask(

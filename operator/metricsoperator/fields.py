@@ -54,6 +54,11 @@ Amount = (  # of a container's resource
     | Annotated[int, Meta(ge=0, le=10**15)]
 )
 ObjectName = Annotated[str, Meta(pattern=OBJECT_PATTERN, max_length=253, extra={"expected": "the name of a Kubernetes object"})]
+SecretKey = Annotated[
+    str,
+    Meta(pattern=r"^[-A-Za-z0-9_][-A-Za-z0-9_.]{0,252}$", max_length=253),
+    Meta(extra={"expected": "a key of a Secret such as jwt-public-key"}),
+]
 LabelKey = Annotated[str, Meta(pattern=LABEL_KEY_PATTERN, max_length=317, extra={"expected": "a label key"})]
 LabelValue = Annotated[str, Meta(pattern=LABEL_VALUE_PATTERN, max_length=63, extra={"expected": "a label value"})]
 Amounts = Annotated[dict[LabelKey, Amount], Meta(max_length=8)]

@@ -15,7 +15,7 @@ from typing import Any
 import kopf
 
 from metricsoperator import names
-from metricsoperator.kinds import CHILDREN, KINDS
+from metricsoperator.kinds import CHILDREN, CLUSTER_CHILDREN, KINDS
 from metricsoperator.manifests.metadata import Site
 from metricsoperator.objects import Objects
 from metricsoperator.observed import Key, Observed, key_of
@@ -42,8 +42,16 @@ class Operator:
         self.observed = Observed()
         self.worklist: Worklist[Key] = Worklist(random.random)
         self.pulse = Pulse(time.monotonic)
-        site = Site(settings.registry, settings.tag, settings.mount_propagation)
+        site = Site(settings.registry, settings.tag, settings.mount_propagation, settings.cluster_roles)
         self.reconciler = Reconciler(objects=objects, observed=self.observed, site=site, now=time.time)
+
+    @property
+    def _children(self) -> dict[str, dict[str, str]]:
+        """Kind of what we make -> the labels by which ours is known; of kinds without a namespace, what belongs to ours."""
+        namespace = self.settings.namespace
+        where = {names.NAMESPACE_LABEL: namespace} if namespace else {}
+        beyond = CLUSTER_CHILDREN if self.settings.cluster_roles else {}
+        return dict.fromkeys(CHILDREN, OURS) | dict.fromkeys(beyond, OURS | where)
 
     async def run(self) -> None:
         """Until SIGTERM or SIGINT; ends with an exception when a part of it does."""
@@ -68,9 +76,9 @@ class Operator:
         kopf.on.login(registry=registry)(_log_in)
         kopf.on.probe(registry=registry, id="pulse", errors=kopf.ErrorsMode.PERMANENT)(self._alive)
         kopf.on.event(names.GROUP, names.VERSION, names.PLURAL, registry=registry)(self._seen)
-        for name in CHILDREN:
+        for name, labels in self._children.items():
             kind = KINDS[name]
-            kopf.on.event(kind.group, kind.version, kind.plural, registry=registry, labels=OURS)(self._seen)
+            kopf.on.event(kind.group, kind.version, kind.plural, registry=registry, labels=labels)(self._seen)
         return registry
 
     async def _seen(self, event: kopf.RawEvent, **_: Any) -> None:
@@ -99,10 +107,11 @@ class Operator:
 
     async def _list_all(self) -> None:
         namespace = self.settings.namespace
-        labels = ",".join(f"{name}={value}" for name, value in OURS.items())
-        for kind in (names.KIND, *CHILDREN):
+        for kind, wanted in {names.KIND: {}, **self._children}.items():
             since = self.observed.tick()
-            self.observed.replace(kind, await self.objects.list(kind, namespace, "" if kind == names.KIND else labels), since)
+            labels = ",".join(f"{name}={value}" for name, value in wanted.items())
+            found = await self.objects.list(kind, "" if kind in CLUSTER_CHILDREN else namespace, labels)
+            self.observed.replace(kind, found, since)
         for key in self.observed.keys():  # noqa: SIM118 (no mapping)
             self.worklist.add(key)
 

@@ -35,52 +35,85 @@ CHILDREN = {
 }
 """What a MetricsCluster owns and the operator watches."""
 
-KINDS = CHILDREN | {
-    names.KIND: Kind(names.GROUP, names.VERSION, names.PLURAL),
-    "Secret": Kind("", "v1", "secrets"),
-    "PersistentVolumeClaim": Kind("", "v1", "persistentvolumeclaims"),
-    "Pod": Kind("", "v1", "pods"),
-    "SelfSubjectAccessReview": Kind("authorization.k8s.io", "v1", "selfsubjectaccessreviews"),
+CLUSTER_CHILDREN = {
+    "ClusterRoleBinding": Kind("rbac.authorization.k8s.io", "v1", "clusterrolebindings"),
 }
+"""What belongs to a MetricsCluster by labels alone, since what has no namespace can have no owner that has one."""
+
+KINDS = (
+    CHILDREN
+    | CLUSTER_CHILDREN
+    | {
+        names.KIND: Kind(names.GROUP, names.VERSION, names.PLURAL),
+        "Secret": Kind("", "v1", "secrets"),
+        "PersistentVolumeClaim": Kind("", "v1", "persistentvolumeclaims"),
+        "Pod": Kind("", "v1", "pods"),
+        "SelfSubjectAccessReview": Kind("authorization.k8s.io", "v1", "selfsubjectaccessreviews"),
+    }
+)
 
 Rule = dict[str, list[str]]
+_USED = ("get", "list", "watch", "create", "patch", "delete")
 
 
 def rules() -> list[Rule]:
     """The rules of the operator's Role: what it uses, nothing else. No Secret is listed or watched, no volume deleted."""
     own = KINDS[names.KIND]
-    used = ["get", "list", "watch", "create", "patch", "delete"]
     owned: dict[str, list[str]] = {}
     for kind in CHILDREN.values():
         owned.setdefault(kind.group, []).append(kind.plural)
     return [
-        _rule(own.group, [own.plural], ["list", "watch"]),
+        _rule(own.group, [own.plural], ["get", "list", "watch"]),
         _rule(own.group, [f"{own.plural}/status"], ["patch"]),
-        *(_rule(group, plurals, list(used)) for group, plurals in owned.items()),
+        *(_rule(group, plurals, list(_USED)) for group, plurals in owned.items()),
         _rule("", ["secrets"], ["get", "create"]),
         _rule("", ["persistentvolumeclaims"], ["get", "patch"]),
         _rule("", ["pods"], ["list"]),
     ]
 
 
+def granted() -> dict[str, list[Rule]]:
+    """Right -> the rules of the ClusterRole that grants it to stores and agents."""
+    return {
+        names.PODS: [_rule("", ["pods"], ["list", "watch"])],
+        names.REVIEWS: [_rule("authorization.k8s.io", ["subjectaccessreviews"], ["create"])],
+    }
+
+
+def cluster_rules() -> list[Rule]:
+    """The rules of the operator's ClusterRole: to bind the ClusterRoles of `granted`, and, as only who has a right may grant
+    it, what those grant. No verb `bind` or `escalate`."""
+    binding = CLUSTER_CHILDREN["ClusterRoleBinding"]
+    return [_rule(binding.group, [binding.plural], list(_USED)), *(rule for rules in granted().values() for rule in rules)]
+
+
 def _rule(group: str, resources: list[str], verbs: list[str]) -> Rule:
     return {"apiGroups": [group], "resources": resources, "verbs": verbs}
 
 
-def access_reviews(namespace: str) -> list[dict[str, Any]]:
-    """A question to the API server for each right of `rules`: may I? `namespace` "" asks for all."""
-    rights = [(r["apiGroups"][0], resource, verb) for r in rules() for resource in r["resources"] for verb in r["verbs"]]
+def access_reviews(namespace: str, *, cluster: bool) -> list[dict[str, Any]]:
+    """A question to the API server for each right of `rules`, and with `cluster` of `cluster_rules`: may I?
+
+    `namespace` "" asks for all.
+    """
     where = {"namespace": namespace} if namespace else {}
+    asked = [attributes | where for attributes in _attributes(rules())]
+    asked += _attributes(cluster_rules()) if cluster else []
     return [
         {
             "apiVersion": KINDS["SelfSubjectAccessReview"].api_version,
             "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": _attributes(*right) | where},
+            "spec": {"resourceAttributes": attributes},
         }
-        for right in rights
+        for attributes in asked
     ]
 
 
-def _attributes(group: str, resource: str, verb: str) -> dict[str, str]:
-    plural, _, subresource = resource.partition("/")
-    return {"group": group, "resource": plural, "verb": verb} | ({"subresource": subresource} if subresource else {})
+def _attributes(found: list[Rule]) -> list[dict[str, str]]:
+    """Each single right of these rules, as a review names it."""
+    rights = [(r["apiGroups"][0], resource, verb) for r in found for resource in r["resources"] for verb in r["verbs"]]
+    asked = []
+    for group, resource, verb in rights:
+        plural, _, subresource = resource.partition("/")
+        asked.append({"group": group, "resource": plural, "verb": verb} | ({"subresource": subresource} if subresource else {}))
+    return asked

@@ -20,6 +20,7 @@ FIELD_MANAGER = "metricscluster-operator"  # fixed for good: server-side apply t
 HASH_ANNOTATION = f"{GROUP}/desired-hash"  # of the whole desired object: nothing is sent while it and the object agree
 CLIENT_LABEL = f"{GROUP}/client"  # "true" on a pod: NetworkPolicies let it reach the store
 CONFIG_ANNOTATION = f"{GROUP}/config-hash"  # on pod templates: new content of a ConfigMap rolls the pods
+NAMESPACE_LABEL = f"{GROUP}/namespace"  # on objects without a namespace: that of the MetricsCluster they belong to
 
 STORE = "store"
 AGENT = "agent"
@@ -29,21 +30,26 @@ STORE_OPS_PORT = 8083
 AGENT_API_PORT = 61001
 AGENT_METRICS_PORT = 61091
 
+PODS = "pods"  # the right to know the pods of the cluster, which agents need to name containers
+REVIEWS = "reviews"  # the right to ask the API server whether a ServiceAccount may do something
+
 AUDIENCE = "metricscluster"  # of the ServiceAccount tokens that the store accepts
 CONFIG_DIRECTORY = "/etc/metricscluster/config"
 CONFIG_FILE = f"{CONFIG_DIRECTORY}/config.json"
 KEY_DIRECTORY = "/etc/metricscluster/keys"
+USER_DIRECTORY = "/etc/metricscluster/users"
 TOKEN_DIRECTORY = "/var/run/secrets/metricscluster"  # noqa: S105 (a folder)
 API_SERVER_DIRECTORY = "/var/run/secrets/apiserver"
 STORE_DIRECTORY = "/var/lib/metricstore"
 SPOOL_DIRECTORY = "/var/lib/metricagent"
 HOST_PROC, HOST_SYS, HOST_ROOT = "/host/proc", "/host/sys", "/host/root"
-NODE_NAME_VARIABLE = "METRICSCLUSTER_NODE_NAME"
 
 PRIVATE_KEY = "private.key"
 PUBLIC_KEY = "public.key"
 ADMIN_TOKEN = "admin-token"  # noqa: S105 (an entry of the Secret)
 AGENT_TOKEN = "agent-token"  # noqa: S105
+LOGIN_PRIVATE_KEY = "login-private.pem"  # RSA, with which the store signs the tokens of those who log in
+LOGIN_PUBLIC_KEY = "login-public.pem"
 DATA_VOLUME = "data"
 
 
@@ -63,7 +69,7 @@ def agent(name: str) -> str:
 
 
 def keys(name: str) -> str:
-    """The Secret with the generated pair and the admin token."""
+    """The Secret with the generated pairs and the admin token."""
     return f"{name}-keys"
 
 
@@ -75,6 +81,16 @@ def claim(name: str) -> str:
 def store_url(name: str, namespace: str) -> str:
     """Where clients in the cluster reach the store."""
     return f"http://{store(name)}.{namespace}.svc:{STORE_API_PORT}"
+
+
+def cluster_role(prefix: str, right: str) -> str:
+    """The chart's ClusterRole that grants a right."""
+    return f"{prefix}-{right}"
+
+
+def cluster_binding(name: str, namespace: str, role: str) -> str:
+    """The ClusterRoleBinding by which a MetricsCluster has a ClusterRole; no two can be called the same: `:` is in no name."""
+    return f"{role}:{namespace}:{name}"
 
 
 def agent_subject(name: str, namespace: str) -> str:

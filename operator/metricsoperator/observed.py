@@ -19,7 +19,15 @@ def key_of(item: Manifest) -> Key:
     about = item["metadata"]
     if item["kind"] == names.KIND:
         return Key(about["namespace"], about["name"])
-    return Key(about["namespace"], about.get("labels", {}).get("app.kubernetes.io/instance", ""))
+    labels = about.get("labels", {})
+    namespace = about.get("namespace") or labels.get(names.NAMESPACE_LABEL, "")
+    return Key(namespace, labels.get("app.kubernetes.io/instance", ""))
+
+
+def _place(item: Manifest) -> tuple[str, str, str]:
+    """Kind, namespace ("" where it has none) and name."""
+    about = item["metadata"]
+    return item["kind"], about.get("namespace", ""), about["name"]
 
 
 def _older(one: Manifest, other: Manifest) -> bool:
@@ -43,18 +51,18 @@ class Observed:
         """The object was seen like this."""
         about = item["metadata"]
         about.pop("managedFields", None)  # half of an object's size, and never read
-        place = (item["kind"], about["namespace"], about["name"])
+        place = _place(item)
         known = self._items.get(place)
         if known is None or not _older(about, known[1]["metadata"]):
             self._items[place] = (self.tick(), item)
 
     def drop(self, item: Manifest) -> None:
         """The object was seen to go."""
-        self._items.pop((item["kind"], item["metadata"]["namespace"], item["metadata"]["name"]), None)
+        self._items.pop(_place(item), None)
 
     def replace(self, kind: str, items: list[Manifest], since: int) -> None:
         """A list of a kind that began at `since`: what it lacks is gone, unless it was seen later than that."""
-        there = {(kind, item["metadata"]["namespace"], item["metadata"]["name"]) for item in items}
+        there = {_place(item) for item in items}
         for place, (when, _) in list(self._items.items()):
             if place[0] == kind and place not in there and when <= since:
                 del self._items[place]
@@ -66,9 +74,10 @@ class Observed:
         found = self._items.get((kind, namespace, name))
         return found[1] if found else None
 
-    def keys(self) -> list[Key]:
-        """All MetricsClusters."""
-        return [Key(namespace, name) for kind, namespace, name in self._items if kind == names.KIND]
+    def keys(self) -> set[Key]:
+        """All MetricsClusters, those too of which no more than objects without a namespace is left."""
+        left = {key_of(item) for (_, namespace, _), (_, item) in self._items.items() if not namespace}
+        return left | {Key(namespace, name) for kind, namespace, name in self._items if kind == names.KIND}
 
     def children(self, key: Key) -> list[Manifest]:
         """All objects that belong to a MetricsCluster by their labels."""

@@ -12,11 +12,13 @@ def plan(cluster: MetricsCluster, site: Site, claim_size: str = "") -> list[Mani
     `claim_size` is what the existing StatefulSet's claim template says, "" where there is none yet.
     """
     store_config = config.store_config(cluster, config.store_pod(cluster))
-    agent_config = config.agent_config(cluster, config.agent_pod(cluster))
+    knows_pods = bool(site.cluster_roles) and names.PODS in access.granted(cluster)
+    agent_config = config.agent_config(cluster, config.agent_pod(cluster, knows_pods=knows_pods))
     size = claim_size or cluster.spec.store.storage.size
     manifests = [
         access.service_account(cluster, names.STORE, site),
         access.service_account(cluster, names.AGENT, site),
+        *access.cluster_role_bindings(cluster, site),
         *access.network_policies(cluster, site),
         config.config_map(cluster, names.STORE, site, store_config),
         config.config_map(cluster, names.AGENT, site, agent_config),

@@ -11,10 +11,13 @@ from metricwire.errors import SettingsError
 ATTEMPTS, PAUSE = 30, 2.0  # seconds between attempts: the CRD and the Role may be applied in the same moment as the operator
 
 
-async def check(objects: Objects, namespace: str, *, attempts: int = ATTEMPTS, pause: float = PAUSE) -> None:
-    """Return when all is well; SettingsError says what is missing when it does not come within `attempts`."""
+async def check(objects: Objects, namespace: str, *, cluster: bool, attempts: int = ATTEMPTS, pause: float = PAUSE) -> None:
+    """Return when all is well; SettingsError says what is missing when it does not come within `attempts`.
+
+    `cluster`: whether the right to bind ClusterRoles is needed.
+    """
     for attempt in range(attempts):
-        missing = await _missing(objects, namespace)
+        missing = await _missing(objects, namespace, cluster=cluster)
         if not missing:
             return
         if attempt < attempts - 1:
@@ -22,14 +25,15 @@ async def check(objects: Objects, namespace: str, *, attempts: int = ATTEMPTS, p
     raise SettingsError(f"cannot start: {'; '.join(missing)}")
 
 
-async def _missing(objects: Objects, namespace: str) -> list[str]:
+async def _missing(objects: Objects, namespace: str, *, cluster: bool) -> list[str]:
     """What is missing, each in a phrase that names it."""
-    where = f"in namespace {namespace}" if namespace else "in all namespaces (a ClusterRole)"
     missing = []
-    for review in access_reviews(namespace):
+    for review in access_reviews(namespace, cluster=cluster):
         answer = await objects.create(review)
         if not answer.get("status", {}).get("allowed"):
-            missing.append(f"the right {_named(review['spec']['resourceAttributes'])} {where}")
+            right = review["spec"]["resourceAttributes"]
+            where = f"in namespace {right['namespace']}" if "namespace" in right else "in all namespaces (a ClusterRole)"
+            missing.append(f"the right {_named(right)} {where}")
     if missing:
         return missing
     try:

@@ -3,6 +3,7 @@
 It may be called at any time and end at any request; the next call goes on. Nothing is sent while everything is as wanted.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,11 +13,11 @@ import msgspec
 
 from metricsoperator import names
 from metricsoperator.drift import difference
-from metricsoperator.kinds import KINDS
-from metricsoperator.manifests.access import key_secret, new_keys
+from metricsoperator.kinds import CLUSTER_CHILDREN, KINDS
+from metricsoperator.manifests.access import granted, key_secret, new_keys
 from metricsoperator.manifests.metadata import Manifest, Site
 from metricsoperator.objects import Objects, Refused, Retry
-from metricsoperator.observed import Key, Observed
+from metricsoperator.observed import Key, Observed, key_of
 from metricsoperator.plan import plan
 from metricsoperator.spec import MetricsCluster, parse
 from metricsoperator.state import Status
@@ -41,7 +42,10 @@ class Reconciler:
     async def reconcile(self, key: Key) -> bool:
         """Make it so, and report. Whether the resource is Ready (or gone); Retry when something did not work for now."""
         resource = self.observed.get(names.KIND, *key)
-        if resource is None or "deletionTimestamp" in resource["metadata"]:
+        if resource is None:
+            await self._remove_left(key)
+            return True
+        if "deletionTimestamp" in resource["metadata"]:
             return True  # owner references delete what belongs to it
         before = _status_of(resource)
         try:
@@ -57,6 +61,18 @@ class Reconciler:
         if retry:
             raise retry
         return after.conditions[0].status == "True"
+
+    async def _remove_left(self, key: Key) -> None:
+        """What has no namespace has no owner that the garbage collector could miss: gone with the resource, it goes by us.
+
+        The API server is asked first: just started, we may have seen the object before the resource.
+        """
+        left = [child for child in self.observed.children(key) if child["kind"] in CLUSTER_CHILDREN and _alive(child)]
+        if left and await self.objects.get(names.KIND, *key) is None:
+            for child in left:
+                log.info("deleting %s, whose MetricsCluster %s/%s is gone", _title(child), *key)
+                await self.objects.delete(child)
+                self.observed.drop(child)
 
     async def _converge(self, cluster: MetricsCluster) -> tuple[list[Trouble], Retry | None]:
         """Everything in order; one object that is refused does not hold up the others."""
@@ -85,20 +101,21 @@ class Reconciler:
         if found is not None:
             _check_owner(cluster, found)
             return
-        await self.objects.create(key_secret(cluster, self.site, new_keys(int(self.now()))))
+        keys = await asyncio.to_thread(new_keys, int(self.now()))
+        await self.objects.create(key_secret(cluster, self.site, keys))
         log.info("made the keys of %s/%s", cluster.namespace, cluster.name)
 
     async def _ensure(self, cluster: MetricsCluster, manifest: Manifest) -> None:
-        kind, name = manifest["kind"], manifest["metadata"]["name"]
-        found = self.observed.get(kind, cluster.namespace, name) or await self.objects.get(kind, cluster.namespace, name)
+        kind, name, namespace = manifest["kind"], manifest["metadata"]["name"], manifest["metadata"].get("namespace", "")
+        found = self.observed.get(kind, namespace, name) or await self.objects.get(kind, namespace, name)
         if found is not None:
             _check_owner(cluster, found)
             drifted = difference(manifest, found)
             if drifted is None:
                 return
-            log.info("%s %s %s/%s", _verb(drifted), kind, cluster.namespace, name, extra={"field": drifted})
+            log.info("%s %s", _verb(drifted), _title(manifest), extra={"field": drifted})
         else:
-            log.info("making %s %s/%s", kind, cluster.namespace, name)
+            log.info("making %s", _title(manifest))
         self.observed.put(await self.objects.apply(manifest))
 
     async def _remove_unwanted(self, cluster: MetricsCluster, wanted: list[Manifest]) -> None:
@@ -106,8 +123,9 @@ class Reconciler:
         names_wanted = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in wanted}
         for child in self.observed.children(Key(cluster.namespace, cluster.name)):
             kind, name = child["kind"], child["metadata"]["name"]
-            if (kind, name) not in names_wanted and _owner_uid(child) == cluster.uid and _alive(child):
-                log.info("deleting %s %s/%s, which is not wanted any more", kind, cluster.namespace, name)
+            ours = kind in CLUSTER_CHILDREN or _owner_uid(child) == cluster.uid
+            if (kind, name) not in names_wanted and ours and _alive(child):
+                log.info("deleting %s, which is not wanted any more", _title(child))
                 await self.objects.delete(child)
 
     def _claim_size(self, cluster: MetricsCluster) -> str:
@@ -151,7 +169,13 @@ class Reconciler:
             found = trouble(await self.objects.list("Pod", cluster.namespace, labels), self.now()) if lacks else None
             if found:
                 troubles[component] = found
-        return Sight(stateful_set=store, daemon_set=agents, faults=faults, troubles=troubles)
+        return Sight(stateful_set=store, daemon_set=agents, faults=faults, troubles=troubles, limits=self._limits(cluster))
+
+    def _limits(self, cluster: MetricsCluster) -> list[Trouble]:
+        """What stores and agents do without because the operator has no ClusterRoles to bind."""
+        lacking = [] if self.site.cluster_roles else granted(cluster)
+        message = " ".join([*(_WITHOUT[right] for right in lacking), "The chart's value clusterRights allows it."])
+        return [Trouble("ClusterRightsMissing", message)] if lacking else []
 
     async def _report(self, resource: Manifest, before: Status, after: Status) -> None:
         """Write the status, if it says something new."""
@@ -168,6 +192,18 @@ class Reconciler:
             "status": msgspec.to_builtins(after),
         }
         self.observed.put(await self.objects.apply(manifest, "status"))
+
+
+_WITHOUT = {
+    names.PODS: "Containers are known by their ids alone, since agents may not list pods.",
+    names.REVIEWS: "ServiceAccount tokens are refused but the agents', since nobody here may ask what RBAC permits them.",
+}
+
+
+def _title(manifest: Manifest) -> str:
+    """Which object, in words."""
+    about = manifest["metadata"]
+    return f"{manifest['kind']} {'/'.join(part for part in (about.get('namespace', ''), about['name']) if part)}"
 
 
 def _verb(drifted: str) -> str:
@@ -192,10 +228,15 @@ def _alive(found: Manifest) -> bool:
 
 
 def _check_owner(cluster: MetricsCluster, found: Manifest) -> None:
-    """Whether the object is this resource's to write. Refused: it is somebody else's; Retry: it is about to go."""
-    what = f"{found['kind']} {cluster.namespace}/{found['metadata']['name']}"
+    """Whether the object is this resource's to write. Refused: it is somebody else's; Retry: it is about to go.
+
+    What has no namespace has no owner: it is ours by its labels, and those of a namesake before us are as we want them.
+    """
+    what = _title(found)
     owners = [owner for owner in found["metadata"].get("ownerReferences", []) if owner.get("controller")]
     ours = [owner for owner in owners if owner["uid"] == cluster.uid]
+    if found["kind"] in CLUSTER_CHILDREN and key_of(found) == Key(cluster.namespace, cluster.name):
+        ours = [found]
     earlier = [owner for owner in owners if owner["kind"] == names.KIND and owner["name"] == cluster.name]
     if not _alive(found) or (earlier and not ours):
         raise Retry(f"cannot write {what}: it is being deleted")

@@ -17,6 +17,8 @@ class Settings:
     """Their tag, where the resource names none: the version of this operator."""
     mount_propagation: str = "HostToContainer"
     """How agents see the node's mounts, "None" where a node's / is a private mount: its kubelet refuses the other."""
+    cluster_roles: str = ""
+    """How the names of the ClusterRoles begin that it may bind; "": it has none, and agents know containers by id alone."""
     namespace: str = ""
     """The one namespace that is served; "" serves all, which needs a ClusterRole."""
     resync: float = 60.0
@@ -33,6 +35,11 @@ OPTIONS = {  # flag -> (field, environment variable, help)
         "mount_propagation",
         "METRICSOPERATOR_MOUNT_PROPAGATION",
         "HostToContainer or None",
+    ),
+    "--cluster-roles": (
+        "cluster_roles",
+        "METRICSOPERATOR_CLUSTER_ROLES",
+        "how the names of the chart's ClusterRoles for agents and store begin; empty: there are none",
     ),
     "--namespace": ("namespace", "METRICSOPERATOR_NAMESPACE", "the namespace to serve; empty: all"),
     "--resync-seconds": ("resync", "METRICSOPERATOR_RESYNC_SECONDS", "seconds between two looks at everything"),

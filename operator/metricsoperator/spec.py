@@ -1,7 +1,8 @@
 """The custom resource as values: the one source of its schema, defaults, bounds and documentation.
 
-`parse` makes a validated MetricsCluster of a YAML document or of what the API server returns. A field is here only when
-something acts on it. Descriptions are what `kubectl explain` and docs/reference-metricscluster.md show.
+`parse` makes a validated MetricsCluster of a YAML document or of what the API server returns. Parts of it are in agents.py,
+auth.py and pods.py. A field is here only when something acts on it. Descriptions are what `kubectl explain` and
+docs/reference-metricscluster.md show.
 """
 
 import re
@@ -10,22 +11,22 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
+from metricsoperator.agents import NodeAgent
+from metricsoperator.auth import Auth
 from metricsoperator.checking import convert, shown
 from metricsoperator.fields import (
     Annotations,
     BodySize,
     Interval,
     MemorySize,
-    ObjectName,
     Part,
     Retention,
-    SpoolSize,
     VolumeSize,
     described,
     rule,
 )
 from metricsoperator.names import API_VERSION, KIND, NAME_EXPECTED, NAME_PATTERN
-from metricsoperator.pods import AgentPod, Image, Pod
+from metricsoperator.pods import Image, Pod
 from metricwire.catalog import BY_NAME
 from metricwire.errors import BadInput
 from metricwire.units import duration
@@ -125,75 +126,6 @@ class Store(Part, frozen=True):
     pod: Annotated[Pod, described("Resources, placement, labels of its pod.")] = Pod()
 
 
-class Collectors(Part, frozen=True):
-    """What is measured on each node; each can be switched off."""
-
-    cpu: Annotated[bool, described("Shares of cpu time, of the host and of each hardware thread.")] = True
-    memory: Annotated[bool, described("Memory of the host.")] = True
-    swap: Annotated[bool, described("Swap space of the host.")] = True
-    load: Annotated[bool, described("Load averages.")] = True
-    filesystems: Annotated[bool, described("Space and inodes of each filesystem.")] = True
-    network: Annotated[bool, described("Bytes, packets, drops and errors of each interface.")] = True
-    processes: Annotated[bool, described("Number of processes.")] = True
-    uptime: Annotated[bool, described("Time since the host booted.")] = True
-
-
-class Spool(Part, frozen=True):
-    """Where an agent keeps samples that the store has not acknowledged."""
-
-    size: Annotated[SpoolSize, described("Space on each node; when it is full the oldest samples go first.")] = "64Mi"
-
-
-class NodeAgent(Part, frozen=True):
-    """The node agent: one pod on every node."""
-
-    interval: Annotated[
-        Interval, described("Time between two measurements, and so the frequency of the catalogue's metrics.")
-    ] = "10s"
-    collectors: Annotated[Collectors, described("What is measured.")] = Collectors()
-    spool: Annotated[Spool, described("What outlasts an outage of the store.")] = Spool()
-    max_unavailable: Annotated[
-        str,
-        Meta(
-            pattern=r"^([1-9][0-9]{0,3}|([1-9][0-9]?|100)%)$",
-            max_length=4,
-            extra={"expected": "a number or a percentage such as 3 or 10%"},
-        ),
-        described("How many nodes may be without an agent while agents are updated: a number or a percentage."),
-    ] = "10%"
-    pod: Annotated[AgentPod, described("Resources, placement, labels of its pods.")] = AgentPod()
-
-
-class PublicKey(Part, frozen=True):
-    """An Ed25519 public key (base64 of its 32 bytes) that tokens may be signed for, as ClusterCockpit has it."""
-
-    secret_name: Annotated[ObjectName, described("Secret in the same namespace.")]
-    key: Annotated[
-        str,
-        Meta(
-            pattern=r"^[-A-Za-z0-9_][-A-Za-z0-9_.]{0,252}$",
-            max_length=253,
-            extra={"expected": "a key of a Secret such as jwt-public-key"},
-        ),
-        described("Entry of that Secret."),
-    ] = "jwt-public-key"
-
-
-class Auth(Part, frozen=True):
-    """Whose tokens are accepted, besides those of the generated key in the Secret `<name>-keys`."""
-
-    kubernetes: Annotated[
-        bool,
-        described(
-            "Whether ServiceAccount tokens of this cluster are accepted; without, agents use a token of the generated key."
-        ),
-    ] = True
-    public_keys: Annotated[
-        tuple[PublicKey, ...], Meta(max_length=16), described("Further keys whose tokens are accepted.")
-    ] = ()
-    anonymous_metrics: Annotated[bool, described("Whether the store's /metrics is served without a token.")] = True
-
-
 class Spec(Part, frozen=True):
     """The desired state."""
 
@@ -246,6 +178,9 @@ def parse(document: Mapping[str, Any]) -> MetricsCluster:
         raise BadInput(f"metadata.name: expected {NAME_EXPECTED}, got {shown(name)}")
     spec = convert(document.get("spec") or {}, Spec, "spec")
     _check_metrics(spec)
+    statsd = spec.node_agent.statsd
+    if statsd.host_port and not statsd.enabled:
+        raise BadInput("spec.nodeAgent.statsd.hostPort: expected false where enabled is false")
     return MetricsCluster(
         name=name,
         namespace=str(metadata.get("namespace") or "default"),

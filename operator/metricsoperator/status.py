@@ -27,6 +27,7 @@ class Sight:
     daemon_set: Manifest | None = None
     faults: Sequence[Trouble] = ()
     troubles: dict[str, Trouble] = field(default_factory=dict)  # component -> why its pods do not run
+    limits: Sequence[Trouble] = ()  # what cannot be had here, while all that runs is as wanted
 
 
 def observe(cluster: MetricsCluster, sight: Sight, before: Status, now: str) -> Status:
@@ -153,7 +154,7 @@ def _agents_rolled(agents: Manifest) -> bool:
 
 
 def _degraded(sight: Sight, store: Condition, agents: Condition) -> Condition:
-    wrong = [*sight.faults, *sight.troubles.values()]
+    wrong = [*sight.faults, *sight.troubles.values(), *sight.limits]
     if wrong:
         return _condition("Degraded", True, wrong[0].reason, " ".join(each.message for each in wrong))
     counts = (sight.daemon_set or {}).get("status", {})

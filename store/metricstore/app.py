@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import resource
 import socket
 import ssl
@@ -14,26 +15,32 @@ from pathlib import Path
 import uvicorn
 from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, CollectorRegistry, ProcessCollector
 
-from metricstore.api.auth import Gate, KeyRing, Permission
+from metricstore.api.accounts import Accounts
+from metricstore.api.auth import Cluster, Gate, KeyRing, Permission
 from metricstore.api.backup import Copies
 from metricstore.api.cardinality import Cardinality
 from metricstore.api.clustercockpit import ClusterCockpit
 from metricstore.api.dcos import Dcos
 from metricstore.api.influx import Influx
 from metricstore.api.keeping import Keeping
+from metricstore.api.login import Logins
 from metricstore.api.operations import Operations
 from metricstore.api.prometheus import Prometheus, StoreCollector
 from metricstore.api.protocol import BoundedProtocol, Bounds, Room
+from metricstore.api.requests import Requests
 from metricstore.api.routes import Application, Route
-from metricstore.api.serviceaccounts import ClusterKeys
+from metricstore.api.serviceaccounts import ApiServer
 from metricstore.api.swagger import Swagger
 from metricstore.engine import Engine
 from metricstore.feeds.feed import Feed
 from metricstore.ingest import Ingest
 from metricstore.numeric import kernels
-from metricstore.settings import Main, Settings, split_address
+from metricstore.settings import Kubernetes, Main, Settings, split_address
 from metricwire import __version__
 from metricwire.errors import SettingsError
+from metricwire.reviews import Reviews
+from metricwire.serviceaccounts import ClusterKeys
+from metricwire.settings import NODE_NAME
 
 logger = logging.getLogger(__name__)
 
@@ -68,9 +75,12 @@ class App:
         self.stopping = asyncio.Event()
         self.failed = False
         self._state = "starting"
+        self._requests = Requests()
         store = settings.metric_store
         self._tls = tls_context(settings.main)
-        gate = self._gate(dev, open_to_all)
+        accounts = Accounts(store.login) if store.login else None
+        gate = self._gate(accounts, dev, open_to_all)
+        logins = Logins(accounts, settings.token_seconds, clock)
         self.engine = Engine(
             Path(store.directory),
             metrics=settings.metrics,
@@ -83,15 +93,16 @@ class App:
         )
         ingest = Ingest(self.engine, settings, clock)
         self.feed = Feed(settings, ingest)
-        prometheus = Prometheus(self.engine, self._registry(ingest))
+        prometheus = Prometheus(self.engine, self._registry(ingest, logins))
         public = Permission.PUBLIC if store.anonymous_metrics else Permission.READ
         api: tuple[Route, ...] = (
             *ClusterCockpit(self.engine, ingest, store.limits).routes,
-            *Dcos(self.engine, store.cluster, store.node).routes,
+            *Dcos(self.engine, store.cluster, store.node or os.environ.get(NODE_NAME, ""), clock).routes,
             *Cardinality(self.engine, store.limits).routes,
             *Keeping(self.engine, store.limits).routes,
             *Copies(self.engine, self.engine.hold).routes,
             *prometheus.routes(public),
+            *logins.routes,
             *Influx(ingest, store.limits, store.cluster, __version__).routes,
         )
         operations = (
@@ -101,29 +112,32 @@ class App:
         if dev:
             api += Swagger(api, operations, version=__version__, operations_port=split_address(store.ops_addr)[1]).routes
         self.route_table: tuple[Route, ...] = (*api, *operations)
-        self.api = Application(gate, api)
-        self.operations = Application(gate, operations)
+        self.api = Application(gate, api, self._requests)
+        self.operations = Application(gate, operations, self._requests)
 
-    def _gate(self, dev: bool, open_to_all: bool) -> Gate:
+    def _gate(self, accounts: Accounts | None, dev: bool, open_to_all: bool) -> Gate:
         store, key = self.settings.metric_store, self.settings.main.jwt_public_key
-        if not (key or store.public_key_files or store.kubernetes or open_to_all):
+        if not (key or store.public_key_files or store.kubernetes or accounts or open_to_all):
             raise SettingsError(
-                "cannot start without a way to check tokens: set main.jwt-public-key, metric-store.public-key-files or "
-                "metric-store.kubernetes, or start with --insecure-no-auth"
+                "cannot start without a way to check tokens: set main.jwt-public-key, metric-store.public-key-files, "
+                "metric-store.kubernetes or metric-store.login, or start with --insecure-no-auth"
             )
         ring = KeyRing(key, store.public_key_files, dev=dev)
         ring.keys()  # what is wrong with the files is said now, not at the first request
         return Gate(
             ring,
-            service_accounts=ClusterKeys(store.kubernetes) if store.kubernetes else None,
+            cluster=_cluster(store.kubernetes) if store.kubernetes else None,
+            accounts=accounts,
             strict_roles=store.strict_roles,
             expiring=store.require_exp,
             open_to_all=open_to_all,
         )
 
-    def _registry(self, ingest: Ingest) -> CollectorRegistry:
+    def _registry(self, ingest: Ingest, logins: Logins) -> CollectorRegistry:
         registry = CollectorRegistry()
         registry.register(StoreCollector(self.engine, ingest, __version__))
+        registry.register(self._requests)
+        registry.register(logins.counts)
         for collector in (GC_COLLECTOR, PLATFORM_COLLECTOR):
             registry.register(collector)
         ProcessCollector(registry=registry)
@@ -203,6 +217,12 @@ class App:
                 failing = False
             if self.engine.pressed.is_set():  # no end to it: others need the processor too
                 await asyncio.sleep(KEEP_EVERY)
+
+
+def _cluster(settings: Kubernetes) -> Cluster:
+    server = ApiServer(settings)
+    keys = ClusterKeys(server, settings.audience, time.time, logger)
+    return Cluster(keys, Reviews(server, time.monotonic, logger), settings.agents)
 
 
 def _server(app: Application, bounds: Bounds, tls: ssl.SSLContext | None = None) -> Server:

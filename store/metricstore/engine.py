@@ -40,7 +40,7 @@ from metricstore.reading import Reader, Totals
 from metricstore.settings import Limits, Metric
 from metricwire.catalog import FREQUENCY
 from metricwire.errors import TooLarge, Unavailable
-from metricwire.samples import Labels, Place, Sample, SeriesKey
+from metricwire.samples import Labels, Place, SeriesKey
 
 logger = logging.getLogger(__name__)
 
@@ -263,11 +263,6 @@ class Engine:
         numbers = self._of_host(cluster, host, part) if host else np.flatnonzero(self.alive)
         return self.head.latest(numbers, int(self._clock()), intervals)
 
-    def fresh(self, intervals: int, *path: str) -> list[Sample]:
-        """The same as samples."""
-        columns = (column.tolist() for column in self.fresh_columns(intervals, *path))
-        return [Sample(self.key(number), timestamp, value) for number, timestamp, value in zip(*columns, strict=True)]
-
     def _of_host(self, cluster: str, host: str, part: tuple[str, ...]) -> Ints:
         levels = (self.registry.find((name, host, *part)) for name in ([cluster] if cluster else self.clusters()))
         return np.array([number for level in levels if level for number in level.numbers()], np.int64)
@@ -285,6 +280,12 @@ class Engine:
     def series(self) -> int:
         """How many series there are."""
         return self.registry.count
+
+    @property
+    def disk_free(self) -> int:
+        """Bytes that can still be written to the volume of the data folder."""
+        found = os.statvfs(self._directory.path)
+        return found.f_bavail * found.f_frsize
 
     # Starting
 

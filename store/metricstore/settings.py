@@ -93,6 +93,24 @@ class Kubernetes(msgspec.Struct, frozen=True, rename="kebab", forbid_unknown_fie
     ] = ""
 
 
+class Login(msgspec.Struct, frozen=True, rename="kebab", forbid_unknown_fields=True):
+    """DC/OS's login: who may, and what signs the tokens they get."""
+
+    key_files: Annotated[
+        tuple[str, ...],
+        Meta(
+            min_length=1,
+            description="PEM files with RSA private keys: the first there is signs, all are checked with; re-read within 5 s.",
+        ),
+    ]
+    users: Annotated[
+        Text, Meta(description="File, or folder of files, that `metricscluster user add` wrote; re-read within 5 s.")
+    ]
+    token_lifetime: Annotated[
+        str, Meta(pattern=units.DURATION_PATTERN, description="How long a token counts from its login on.")
+    ] = "5d"  # noqa: S105 - a duration
+
+
 class Nats(msgspec.Struct, frozen=True, rename="kebab"):
     """cc-metric-store's section `nats`, and ours: where NATS is, who we are there, and how much may wait."""
 
@@ -159,7 +177,11 @@ class MetricStore(msgspec.Struct, frozen=True, rename="kebab"):
         str, Meta(description="Cluster that the data folder belongs to; a folder of another one is refused. Empty: any.")
     ] = ""
     node: Annotated[
-        str, Meta(description='Node that "the node that answers" means in the DC/OS API when a request names none.')
+        str,
+        Meta(
+            description='"The node that answers" in the DC/OS API when a request names none; empty: '
+            "$METRICSCLUSTER_NODE_NAME (a StatefulSet sets it), else the first with fresh data."
+        ),
     ] = ""
     ops_addr: Annotated[str, Meta(description="Address and port of /healthz, /readyz and /metrics.")] = "0.0.0.0:8083"
     retention_in_memory: Annotated[
@@ -198,6 +220,7 @@ class MetricStore(msgspec.Struct, frozen=True, rename="kebab"):
     kubernetes: Annotated[Kubernetes | None, Meta(description="Accept ServiceAccount tokens of this Kubernetes cluster.")] = (
         None
     )
+    login: Annotated[Login | None, Meta(description="Offer DC/OS's login: see docs/login.md.")] = None
     nats_subscriptions: Annotated[tuple[Subscription, ...], Meta(description="What is taken from NATS: see docs/nats.md.")] = ()
     limits: Limits = Limits()
 
@@ -220,6 +243,12 @@ class Settings(msgspec.Struct, frozen=True, rename="kebab"):
     def archived(self) -> bool:
         """Whether older samples are archived."""
         return self.metric_store.archive == "parquet" or self.metric_store.cleanup.mode == "archive"
+
+    @property
+    def token_seconds(self) -> int:
+        """Seconds that a token of a login counts."""
+        login = self.metric_store.login
+        return int(units.duration(login.token_lifetime)) if login else 0
 
     @property
     def future(self) -> int:

@@ -7,17 +7,18 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from metricagent.books import Books
+from metricagent.encoding import zstd
 from metricagent.host import Host
 from metricwire.lineprotocol import decode
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+UNPACK: dict[str, Callable[[bytes], bytes]] = {"": bytes, "gzip": gzip.decompress, "zstd": zstd.decompress}
 
 
 @pytest.fixture
@@ -26,9 +27,8 @@ def golden() -> Path:
 
 
 @pytest.fixture
-def host(monkeypatch: pytest.MonkeyPatch) -> Host:
-    monkeypatch.setattr(psutil, "PROCFS_PATH", str(GOLDEN / "proc"))
-    return Host(proc=GOLDEN / "proc", root=Path("/host/root"))
+def host() -> Host:
+    return Host(proc=GOLDEN / "proc", sys=GOLDEN / "sys", root=Path("/host/root"))
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def closes(registry: CollectorRegistry) -> Callable[[], bool]:
 
     def closes() -> bool:
         came = total("sampled_total") + total("restored_total")
-        return came == sum(map(total, ("delivered_total", "rejected_total", "dropped_total", "spooled")))
+        return came == sum(map(total, ("delivered_total", "rejected_total", "dropped_total", "spooled", "in_memory")))
 
     return closes
 
@@ -67,11 +67,15 @@ class FakeStore:
 
     async def write(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
-        self.bodies.append(gzip.decompress(body) if body.startswith(b"\x1f\x8b") else body)
+        self.bodies.append(UNPACK[request.headers.get("Content-Encoding", "")](body))
         self.headers.append(request.headers)
         self.written.set()
         if self.script:
             return await self.script.pop(0)(request)
+        return await self.good(request)
+
+    async def good(self, request: web.Request) -> web.StreamResponse:
+        """Take what there is to be taken."""
         batch = decode(self.bodies[-1], now=0)
         self.samples |= {(sample.series, sample.timestamp): sample.value for sample in batch.samples}
         if batch.bad:

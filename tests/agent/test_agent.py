@@ -10,7 +10,11 @@ from prometheus_client import CollectorRegistry
 from metricagent.agent import Agent, Clock
 from metricagent.books import Books
 from metricagent.collector import Reading, Runner
+from metricagent.labels import Labeller
 from metricagent.latest import Latest
+from metricagent.pod import Pod, PodContainer
+from metricagent.podobject import Described
+from metricagent.pods import Pods
 from metricagent.spool import Spool
 from metricwire.samples import Place, Sample, SeriesKey
 
@@ -41,12 +45,18 @@ def latest() -> Latest:
 
 
 @pytest.fixture
-def make(spool: Spool, latest: Latest, books: Books, registry: CollectorRegistry) -> Make:
+def pods() -> Pods:
+    return Pods()
+
+
+@pytest.fixture
+def make(spool: Spool, latest: Latest, pods: Pods, books: Books, registry: CollectorRegistry) -> Make:
     def make(*readings: Reading, interval: float = 10, wake: Callable[[], None] = int, clock: Clock = Clock()) -> Agent:  # noqa: B008
         return Agent(
             place=Place("c", "h"),
             interval=interval,
             runner=Runner({"source": Source(*readings)}, registry),
+            labeller=Labeller(Place("c", "h"), pods, interval),
             latest=latest,
             spool=spool,
             books=books,
@@ -64,8 +74,8 @@ def test_a_tick_is_shown_and_spooled(make: Make, spool: Spool, latest: Latest, c
         Sample(SeriesKey(Place("c", "h"), "uptime"), 1010, 5.5),
         Sample(SeriesKey(Place("c", "h", "", "", "filesystem", "/a b"), "disk_free"), 1010, 7.0),
     ]
-    (batch,) = spool.oldest(1)
-    assert batch.text.splitlines() == [
+    (batch,) = spool.newest()
+    assert batch.packed.text().splitlines() == [
         b"uptime,cluster=c,hostname=h value=5.5 1010",
         b"disk_free,cluster=c,hostname=h,stype=filesystem,stype-id=/a\\ b value=7.0 1010",
     ]
@@ -78,9 +88,53 @@ def test_what_no_line_can_carry_is_dropped_counted_and_said_once(
     agent = make(Reading("uptime", 1.0), Reading("disk_free", 1.0, stype="filesystem", stype_id="/a\nb"))
     agent.tick(1010.0)
     agent.tick(1020.0)
-    assert [batch.stored.samples for batch in spool.oldest(1 << 20)] == [1, 1]
+    assert [batch.stored.samples for batch in spool.oldest(1 << 20) + spool.newest()] == [1, 1]
     assert len(caplog.messages) == 1
     assert "'/a\\nb' are not sent" in caplog.messages[0]
+    assert closes()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_what_is_no_number_is_dropped_and_not_shown(
+    make: Make, spool: Spool, latest: Latest, registry: CollectorRegistry, closes: Callable[[], bool], value: float
+) -> None:
+    agent = make(Reading("uptime", value), Reading("load_one", 1.0))
+    agent.tick(1010.0)
+    agent.tick(1020.0)
+    assert [sample.series.metric for sample in latest.fresh(1020)] == ["load_one"]
+    assert registry.get_sample_value("metricagent_samples_dropped_total", {"reason": "value"}) == 2
+    assert closes()
+
+
+def test_labels_of_a_container_are_a_line_and_count_in_the_books(
+    make: Make, spool: Spool, latest: Latest, pods: Pods, registry: CollectorRegistry, closes: Callable[[], bool]
+) -> None:
+    container = "a1" * 32
+    pod = Pod("u", "web 1", "shop", "", False, (PodContainer("app", container),), "web", "Deployment")
+    pods.put(Described(pod, (), {}, ended=False), 0)
+    agent = make(Reading("container_threads", 3.0, "container", container), Reading("uptime", 1.0))
+    agent.tick(1010.0)
+    agent.tick(1020.0)
+    texts = [batch.packed.text().splitlines() for batch in spool.oldest(1 << 20) + spool.newest()]
+    assert [len(lines) for lines in texts] == [3, 2]
+    assert texts[0][0] == (
+        b"info,cluster=c,hostname=h,type=container,type-id=%b,container=app,namespace=shop,owner=web,owner_kind=Deployment,"
+        b"pod=web\\ 1,pod_uid=u value=1 1010" % container.encode()
+    )
+    place = Place("c", "h", "container", container, "app", "gauge")
+    assert latest.labels_of(place)["pod"] == "web 1"
+    assert registry.get_sample_value("metricagent_samples_sampled_total") == 5
+    assert closes()
+
+
+def test_labels_that_no_line_can_carry_cost_no_sample(
+    make: Make, spool: Spool, pods: Pods, closes: Callable[[], bool], caplog: pytest.LogCaptureFixture
+) -> None:
+    pod = Pod("u", "web\n1", "shop", "", False, (PodContainer("app", "a1" * 32),))
+    pods.put(Described(pod, (), {}, ended=False), 0)
+    make(Reading("container_threads", 3.0, "container", "a1" * 32)).tick(1010.0)
+    assert [batch.stored.samples for batch in spool.newest()] == [1]
+    assert "are not sent" in caplog.messages[0]
     assert closes()
 
 

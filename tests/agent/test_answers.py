@@ -1,5 +1,6 @@
 """What each answer of the store means, and how long to wait for the next."""
 
+import gzip
 import json
 import random
 from datetime import UTC, datetime
@@ -10,7 +11,9 @@ from hypothesis import strategies as st
 
 from metricagent.answers import LONGEST_WAIT, Decision, Later, Smaller, Taken, decide, retry_after
 from metricagent.backoff import Backoff, Jitter
-from metricagent.parcels import lines, pieces
+from metricagent.encoding import BrokenEncoding, Encoding, compress, decompress, zstd
+from metricagent.parcels import Parcel, pieces
+from metricagent.spoolfile import Packed
 
 NOW = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)
 BAD = {"status": "Bad Request", "error": "2 lines refused"}
@@ -119,27 +122,67 @@ def test_waits_grow_from_one_second_to_thirty_and_differ(seed: int, tries: int) 
     backoff = Backoff(random.Random(seed))
     waits = [backoff.next() for _ in range(tries)]
     assert all(min(2**n, 15) <= wait <= min(2 ** (n + 1), 30) for n, wait in enumerate(waits))
-    assert backoff.next(120) == 120
+    assert 120 <= backoff.next(120) <= 150
     backoff.reset()
     assert 1 <= backoff.next() <= 2
 
 
-@pytest.mark.parametrize(("interval", "bound"), [(1, 0.25), (4, 1.0), (10, 2.0), (86400, 2.0)])
-def test_fresh_samples_are_spread_over_a_part_of_the_interval(interval: float, bound: float) -> None:
-    waits = [Jitter(random.Random(seed), interval).next() for seed in range(200)]
-    assert 0 <= min(waits) < 0.1 * bound
-    assert 0.9 * bound < max(waits) <= bound
+@given(st.integers(), st.floats(1, 86400))
+def test_an_agent_knows_within_about_an_interval_that_its_store_is_back(seed: int, interval: float) -> None:
+    backoff = Backoff(random.Random(seed), interval)
+    waits = [backoff.next() for _ in range(40)]
+    assert max(waits) <= min(max(interval, 2), 30)
+    assert min(waits) >= 1
+
+
+@pytest.mark.parametrize(
+    ("interval", "first", "bound"), [(1, 0.5, 0.25), (4, 2.0, 1.0), (10, 5.0, 2.0), (60, 5.0, 2.0), (86400, 5.0, 2.0)]
+)
+def test_samples_are_spread_over_a_part_of_the_interval(interval: float, first: float, bound: float) -> None:
+    for most, waits in (
+        (first, [Jitter(random.Random(seed), interval).first() for seed in range(200)]),
+        (bound, [Jitter(random.Random(seed), interval).next() for seed in range(200)]),
+    ):
+        assert 0 <= min(waits) < 0.1 * most
+        assert 0.9 * most < max(waits) <= most
+
+
+@given(st.integers(), st.floats(0, 60))
+def test_late_samples_leave_the_store_to_fresh_ones_half_of_the_time(seed: int, took: float) -> None:
+    assert max(1.0, took) <= Jitter(random.Random(seed), 10).rest(took) <= 1.5 * max(1.0, took)
 
 
 def test_hosts_do_not_wait_in_step() -> None:
     assert len({Backoff(random.Random(seed)).next() for seed in range(50)}) == 50
 
 
-@given(st.lists(st.lists(st.text("ab", max_size=20), max_size=5), max_size=5), st.integers(1, 40))
-def test_pieces_are_the_lines_in_order_and_small_where_they_can_be(batches: list[list[str]], most: int) -> None:
-    texts = ["".join(f"{line}\n" for line in batch).encode() for batch in batches]
-    found = list(pieces(texts, most))
-    assert b"".join(found) == b"".join(texts)
-    assert all(piece.endswith(b"\n") for piece in found)
-    assert all(len(piece) <= most or lines(piece) == 1 for piece in found)
-    assert sum(map(lines, found)) == sum(map(len, batches))
+@given(
+    st.lists(st.tuples(st.sampled_from(Encoding), st.lists(st.text("ab", max_size=20), min_size=1, max_size=5)), max_size=5),
+    st.integers(1, 40),
+    st.sampled_from(Encoding),
+)
+def test_pieces_are_the_lines_in_order_and_small_where_they_can_be(
+    batches: list[tuple[Encoding, list[str]]], most: int, wanted: Encoding
+) -> None:
+    texts = [(encoding, "".join(f"{line}\n" for line in lines).encode()) for encoding, lines in batches]
+    whole = b"".join(text for _, text in texts)
+    parcel = Parcel(tuple(Packed(one, text.count(b"\n"), len(text), compress(one, text)) for one, text in texts))
+    found = list(pieces(parcel, most))
+    assert b"".join(piece.text() for piece in found) == whole
+    assert all(piece.text().endswith(b"\n") for piece in found if piece.lines)
+    assert all(piece.size <= most or piece.lines == 1 for piece in found)
+    assert sum(piece.lines for piece in found) == parcel.lines == whole.count(b"\n")
+    assert not parcel.parts or UNPACK[wanted](parcel.encoded(wanted)) == whole
+
+
+UNPACK = {Encoding.PLAIN: bytes, Encoding.GZIP: gzip.decompress, Encoding.ZSTD: zstd.decompress}
+
+
+@pytest.mark.parametrize("encoding", [Encoding.GZIP, Encoding.ZSTD], ids=str)
+@given(st.binary(max_size=200), st.integers(0, 400), st.binary(max_size=2))
+def test_what_is_not_as_long_as_it_says_is_broken(encoding: Encoding, text: bytes, size: int, behind: bytes) -> None:
+    data = compress(encoding, text)
+    assert decompress(encoding, data, len(text)) == text
+    if behind or size != len(text):
+        with pytest.raises(BrokenEncoding):
+            decompress(encoding, data + behind, size)

@@ -30,7 +30,7 @@ async def start(path: Path) -> asyncio.subprocess.Process:
 
 def stamps(folder: Path) -> set[int]:
     """The times of the batches in the spool."""
-    return {int(unpack(path.read_bytes()).split()[-1]) for path in folder.glob("*.batch")}
+    return {int(unpack(path.read_bytes()).text().split()[-1]) for path in folder.glob("*.batch")}
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -119,7 +119,7 @@ def test_a_port_in_use(write_settings: Settings) -> None:
         (
             {"api": {"public-key-files": ["/none"]}},
             SettingsError,
-            "cannot read public key file /none: No such file",
+            "cannot read /none: No such file",
         ),
         (
             {"store": {"url": "https://s", "token-file": "t", "ca-file": "/none"}},

@@ -10,17 +10,36 @@ import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry
 
-from metricagent import answers
+from metricagent import answers, spoolfile
 from metricagent.backoff import Backoff, Jitter
 from metricagent.books import Books
-from metricagent.push import Pusher, StoreState
+from metricagent.encoding import Encoding
+from metricagent.httpstore import HttpStore
+from metricagent.push import Pusher
 from metricagent.spool import Spool
+from metricagent.storestate import StoreState
 
 BIG = 1 << 20
 
 
 def text(number: int, lines: int = 2) -> bytes:
     return b"".join(b"m%d,cluster=c,hostname=h value=%d %d\n" % (line, number, number) for line in range(lines))
+
+
+class Still(Jitter):
+    """No waits but those after a failure, so that these can be counted."""
+
+    def __init__(self) -> None:
+        super().__init__(random.Random(1), 10)
+
+    def first(self) -> float:
+        return 0.0
+
+    def next(self) -> float:
+        return 0.0
+
+    def rest(self, took: float) -> float:
+        return 0.0
 
 
 class Bench:
@@ -34,28 +53,28 @@ class Bench:
         self.spool = Spool(folder / "spool", BIG, self.books)
         self.waits: list[float] = []
         self.pusher = Pusher(
-            url=url,
-            token_file=self.token,
-            session=session,
+            destination=HttpStore(url=url, token_file=self.token, session=session),
             spool=self.spool,
-            books=self.books,
             state=StoreState(registry, behind=False),
-            backoff=Backoff(random.Random(1)),
-            jitter=Jitter(random.Random(1), 10),
+            fresh=Backoff(random.Random(1)),
+            late=Backoff(random.Random(1)),
+            jitter=Still(),
             sleep=self.wait,
         )
 
     async def wait(self, seconds: float) -> None:
-        self.waits.append(seconds)
+        if seconds:
+            self.waits.append(seconds)
         await asyncio.sleep(0)
 
     def append(self, number: int, lines: int = 2, body: bytes | None = None) -> None:
         body = body or text(number, lines)
-        self.books.sampled.inc(body.count(b"\n"))
+        self.books.took(body.count(b"\n"))
         self.spool.append(body, body.count(b"\n"))
 
     async def until_empty(self, closes: Callable[[], bool]) -> None:
         """Run the pusher as the agent does until everything is delivered or given up, and counted."""
+        self.pusher.wake()
         running = asyncio.create_task(self.pusher.run())
         await self.delivered(closes)
         running.cancel()
@@ -64,11 +83,17 @@ class Bench:
     async def delivered(self, closes: Callable[[], bool]) -> None:
         """Until the books show nothing in the spool, and what has become of it."""
         async with asyncio.timeout(10):
-            while self.count("spooled") or not closes():  # noqa: ASYNC110 books have no events
+            while self.count("spooled") or self.count("in_memory") or not closes():  # noqa: ASYNC110 books have no events
                 await asyncio.sleep(0.005)
 
     def count(self, name: str, **labels: str) -> float | None:
         return self.registry.get_sample_value(f"metricagent_samples_{name}", labels)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 a list has no events
+            await asyncio.sleep(0.005)
 
 
 @pytest.fixture
@@ -90,16 +115,34 @@ def play(tmp_path: Path, registry: CollectorRegistry, closes: Callable[[], bool]
     return play
 
 
-def test_batches_arrive_in_one_body_oldest_first(play: Any) -> None:
+def test_the_newest_batch_comes_first_the_others_in_one_body(play: Any) -> None:
     async def scene(bench: Any, store: Any) -> None:
         for number in range(3):
             bench.append(number)
         assert await bench.pusher.drain() is None
-        assert store.bodies == [text(0) + text(1) + text(2)]
+        assert store.bodies == [text(2), text(0) + text(1)]
         assert bench.count("delivered_total") == 6
-        (headers,) = store.headers
-        assert headers["Authorization"] == "Bearer first"
-        assert headers["Content-Encoding"] == "gzip"
+        for headers in store.headers:
+            assert headers["Authorization"] == "Bearer first"
+            assert headers["Content-Encoding"] == "zstd"
+
+    play(scene)
+
+
+@pytest.mark.parametrize("kept", [Encoding.ZSTD, Encoding.GZIP], ids=str)
+@pytest.mark.parametrize(("sent", "header"), [(Encoding.ZSTD, "zstd"), (Encoding.GZIP, "gzip"), (Encoding.PLAIN, None)])
+def test_what_an_earlier_run_compressed_otherwise_is_sent_as_is_wanted_now(
+    play: Any, tmp_path: Path, books: Books, kept: Encoding, sent: Encoding, header: str | None
+) -> None:
+    async def scene(bench: Any, store: Any) -> None:
+        bench.pusher._destination._encoding = sent
+        bench.spool._encoding = kept
+        bench.append(0)
+        bench.append(1)
+        bench.append(2)
+        assert await bench.pusher.drain() is None
+        assert store.bodies == [text(2), text(0) + text(1)]
+        assert [headers.get("Content-Encoding") for headers in store.headers] == [header] * 2
 
     play(scene)
 
@@ -156,7 +199,7 @@ def test_the_store_names_a_hundred_bad_lines_and_counts_them_all(play: Any) -> N
 def test_a_bug_is_said_counted_and_waited_for_and_the_samples_stay(
     play: Any, closes: Callable[[], bool], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from metricagent import push
+    from metricagent import httpstore
 
     broken = iter(range(3))
 
@@ -166,7 +209,7 @@ def test_a_bug_is_said_counted_and_waited_for_and_the_samples_stay(
         return answers.decide(*arguments)
 
     async def scene(bench: Any, store: Any) -> None:
-        monkeypatch.setattr(push, "decide", decide)
+        monkeypatch.setattr(httpstore, "decide", decide)
         bench.append(1)
         await bench.until_empty(closes)
         assert [low <= wait <= 2 * low for wait, low in zip(bench.waits, (1, 2, 4), strict=True)] == [True] * 3
@@ -185,8 +228,9 @@ def test_a_bug_after_each_answer_is_no_tight_loop(play: Any, monkeypatch: pytest
             raise RuntimeError("nobody thought of this")
 
         bench.append(1)
+        bench.pusher.wake()
         with monkeypatch.context() as patch:
-            patch.setattr(bench.spool, "remove", broken)
+            patch.setattr(bench.spool, "settle", broken)
             running = asyncio.create_task(bench.pusher.run())
             async with asyncio.timeout(10):
                 while len(bench.waits) < 5:  # noqa: ASYNC110 a list has no events
@@ -199,7 +243,7 @@ def test_a_bug_after_each_answer_is_no_tight_loop(play: Any, monkeypatch: pytest
     play(scene)
 
 
-def test_only_fresh_samples_after_the_first_delivery_wait_for_their_turn(play: Any) -> None:
+def test_each_delivery_waits_for_its_turn_and_the_first_one_longer(play: Any) -> None:
     async def scene(bench: Any, store: Any) -> None:
         async def tick(number: int) -> None:
             bench.append(number)
@@ -209,35 +253,89 @@ def test_only_fresh_samples_after_the_first_delivery_wait_for_their_turn(play: A
 
         idle = asyncio.Semaphore(0)
         bench.pusher._state.caught_up = idle.release
-        bench.append(0)  # an earlier run's
+        bench.pusher._jitter = jitter = Still()
+        jitter.first, jitter.next = iter([4.5]).__next__, iter(range(1, 9)).__next__  # type: ignore[method-assign, assignment]
         running = asyncio.create_task(bench.pusher.run())
-        await tick(1)
-        assert bench.waits == []
-        await tick(2)
-        await tick(3)
-        assert len(bench.waits) == 2
-        assert all(0 <= wait <= 2 for wait in bench.waits)
-        store.will(503)
-        await tick(4)
-        assert len(bench.waits) == 4  # for its turn, and for the store; none before it catches up
+        for number in range(3):
+            await tick(number)
+        assert bench.waits == [4.5, 1, 2]
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
     play(scene)
 
 
-def test_the_first_samples_of_a_fresh_agent_are_sent_at_once(play: Any, closes: Callable[[], bool]) -> None:
+def test_late_samples_do_not_hinder_fresh_ones(play: Any, closes: Callable[[], bool]) -> None:
+    """After an outage, while the store refuses what is late, and while it takes an age for it: the newest come at once."""
+    held = asyncio.Event()
+
     async def scene(bench: Any, store: Any) -> None:
-        running = asyncio.create_task(bench.pusher.run())
-        await asyncio.sleep(0.05)  # it finds the spool empty
-        bench.append(1)
+        async def late(_: Any) -> Any:
+            await held.wait()
+            return store.problem(503, {"Retry-After": "1"})
+
+        for number in range(20):
+            bench.append(number)
         bench.pusher.wake()
-        async with asyncio.timeout(10):
-            await store.written.wait()
-        assert bench.waits == []
+        store.script = [store.good, late]
+        running = asyncio.create_task(bench.pusher.run())
+        await until(lambda: len(store.bodies) == 2)
+        assert store.bodies == [text(19), b"".join(map(text, range(19)))]
+        for number in range(20, 25):
+            bench.append(number)
+            bench.pusher.wake()
+            await until(lambda number=number: (text(number)) in store.bodies)
+            assert closes()
+        held.set()
         await bench.delivered(closes)
+        assert len(bench.waits) == 1
+        assert {at for _, at in store.samples} == set(range(25))
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+    play(scene)
+
+
+def test_while_the_store_is_away_only_the_newest_batch_is_tried(play: Any, closes: Callable[[], bool]) -> None:
+    async def scene(bench: Any, store: Any) -> None:
+        for number in range(5):
+            bench.append(number)
+        for _ in range(4):
+            store.will(503)
+        await bench.until_empty(closes)
+        assert store.bodies == [text(4)] * 5 + [b"".join(map(text, range(4)))]
+        assert len(bench.waits) == 4
+
+    play(scene)
+
+
+def test_bodies_of_late_samples_are_far_apart(play: Any, closes: Callable[[], bool]) -> None:
+    async def scene(bench: Any, store: Any) -> None:
+        bench.pusher._jitter.rest = lambda took: 7.5
+        bench.pusher._most = len(text(1)) * 2
+        for number in range(7):
+            bench.append(number)
+        await bench.until_empty(closes)
+        assert store.bodies == [text(6)] + [text(number) + text(number + 1) for number in (0, 2, 4)]
+        assert bench.waits[:2] == [7.5] * 2
+
+    play(scene)
+
+
+def test_what_the_disk_does_not_take_is_delivered(
+    play: Any, closes: Callable[[], bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    async def scene(bench: Any, store: Any) -> None:
+        monkeypatch.setattr(spoolfile, "write", full)
+        for number in range(3):
+            bench.append(number)
+            assert closes()
+        assert bench.count("in_memory") == 6
+        await bench.until_empty(closes)
+        assert {at for _, at in store.samples} == set(range(3))
 
     play(scene)
 
@@ -265,7 +363,7 @@ def test_waits_grow_and_retry_after_is_honoured(play: Any, closes: Callable[[], 
         store.will(503, {"Retry-After": "120"})
         await bench.until_empty(closes)
         assert [low <= wait <= 2 * low for wait, low in zip(bench.waits, (1, 2, 4, 8, 15, 15), strict=False)] == [True] * 6
-        assert bench.waits[6] == 120
+        assert 120 <= bench.waits[6] <= 150
 
     play(scene)
 
@@ -318,30 +416,46 @@ def test_a_token_that_cannot_be_used(play: Any, token: str | None, reason: str) 
     play(scene)
 
 
-def test_a_store_that_takes_less_is_sent_less(play: Any) -> None:
+def test_a_store_that_takes_less_is_sent_less(play: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "metricagent")
+
     async def scene(bench: Any, store: Any) -> None:
-        for number in range(4):
+        for number in range(5):
             bench.append(number, lines=1000)
+        store.script = [store.good]
         store.will(413)
         assert await bench.pusher.drain() is None
-        assert store.bodies[0] == b"".join(text(number, 1000) for number in range(4))
-        assert b"".join(store.bodies[1:]) == store.bodies[0]
-        assert max(map(len, store.bodies[1:])) <= len(store.bodies[0]) // 2
-        assert bench.count("delivered_total") == 4000
+        whole = b"".join(text(number, 1000) for number in range(4))
+        assert store.bodies[1] == whole
+        assert b"".join(store.bodies[2:]) == whole
+        assert max(map(len, store.bodies[2:])) <= len(whole) // 2
+        assert bench.count("delivered_total") == 5000
 
     play(scene)
+    assert "store takes no body of" in caplog.text
 
 
 def test_what_is_too_large_for_any_request_is_dropped_and_counted(play: Any) -> None:
     async def scene(bench: Any, store: Any) -> None:
         bench.append(1)
-        store.will(413)
         bench.append(2)
+        store.will(413)
+        store.will(413)
         assert await bench.pusher.drain() is None
         assert bench.count("dropped_total", reason="too-large") == 4
         bench.append(3)
         assert await bench.pusher.drain() is None
         assert bench.count("delivered_total") == 2
+
+    play(scene)
+
+
+def test_one_line_that_is_too_large_is_no_endless_loop(play: Any) -> None:
+    async def scene(bench: Any, store: Any) -> None:
+        bench.append(1, body=b"m,host=" + b"h" * 70_000 + b" value=1 1\n")
+        store.will(413)
+        assert await bench.pusher.drain() is None
+        assert bench.count("dropped_total", reason="too-large") == 1
 
     play(scene)
 

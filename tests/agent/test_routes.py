@@ -1,6 +1,7 @@
-"""The agent's two servers, in process: every case of routes.yaml, on the samples of the fixture trees.
+"""The agent's two servers, in process: every case of routes.yaml on the samples of the fixture trees, and every answer of
+tests/golden/dcos, which the store gives too, on the samples there.
 
-WRITE_GOLDEN=1 writes the golden answers anew; the diff is to be reviewed.
+WRITE_GOLDEN=1 writes the golden answers of routes.yaml anew; the diff is to be reviewed.
 """
 
 import asyncio
@@ -8,6 +9,7 @@ import json
 import os
 import shutil
 from calendar import timegm
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +27,13 @@ from metricagent.collectors.filesystems import Filesystems
 from metricagent.host import Host
 from metricagent.latest import Latest
 from metricwire import tokens
-from metricwire.errors import SettingsError
+from metricwire.lineprotocol import Batch, decode
 from metricwire.samples import Place, Sample, SeriesKey
 
 NOW = float(timegm((2026, 1, 31, 12, 0, 0)))
 HERE = Place("fritz", "n1")
 STAT = os.statvfs_result((4096, 4096, 1000, 400, 300, 500, 200, 150, 0, 255))
+OF_THE_NODE = ("cpu", "memory", "swap", "load", "network", "processes", "uptime")  # and filesystems: what DC/OS shows
 CASES = yaml.safe_load((Path(__file__).parent / "routes.yaml").read_text())
 PRIVATE, PUBLIC = tokens.new_pair()
 
@@ -39,7 +42,7 @@ PRIVATE, PUBLIC = tokens.new_pair()
 def samples(host: Host, golden: Path, tmp_path: Path) -> list[Sample]:
     """What the agent has after two ticks on the fixture trees."""
     shutil.copytree(golden / "proc", tmp_path / "proc")
-    made = [make(Host(proc=tmp_path / "proc")) for name, make in COLLECTORS.items() if name != "filesystems"]
+    made = [COLLECTORS[name](Host(proc=tmp_path / "proc", sys=golden / "sys")) for name in OF_THE_NODE]
     made.append(Filesystems(host, stat=lambda _: STAT))
     for collector in made:
         collector.collect(0)
@@ -73,18 +76,23 @@ def authorization(kind: str) -> list[str]:
     }[kind]
 
 
-async def ask(app: web.Application, case: dict[str, Any]) -> tuple[Any, bytes]:
+async def ask(app: web.Application, *cases: dict[str, Any]) -> list[tuple[Any, bytes]]:
+    """The answer to each, one after the other."""
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    headers = [("Authorization", value) for value in authorization(case.get("token", "good"))]
-    headers += [("Accept", case["accept"])] if "accept" in case else []
+    found = []
     try:
-        url = URL(f"http://127.0.0.1:{runner.addresses[0][1]}{case['get']}", encoded=True)
-        async with ClientSession() as session, session.request(case.get("method", "GET"), url, headers=headers) as response:
-            return response, await response.read()
+        async with ClientSession() as session:
+            for case in cases:
+                headers = [("Authorization", value) for value in authorization(case.get("token", "good"))]
+                headers += [("Accept", case["accept"])] if "accept" in case else []
+                url = URL(f"http://127.0.0.1:{runner.addresses[0][1]}{case['get']}", encoded=True)
+                async with session.request(case.get("method", "GET"), url, headers=headers) as response:
+                    found.append((response, await response.read()))
     finally:
         await runner.cleanup()
+    return found
 
 
 def check(case: dict[str, Any], response: Any, body: bytes, golden: Path) -> None:
@@ -114,7 +122,40 @@ def test_dcos(case: dict[str, Any], samples: list[Sample], key_file: Path, golde
     latest.update(samples, NOW)
     now = NOW if case.get("fresh", True) else NOW + 31
     app = dcosapi.application(HERE, latest, Access([str(key_file)], anonymous=False, now=lambda: NOW), lambda: now)
-    check(case, *asyncio.run(ask(app, case)), golden)
+    check(case, *asyncio.run(ask(app, case))[0], golden)
+
+
+def answers(golden: Path) -> Iterator[dict[str, Any]]:
+    """Those of tests/golden/dcos, as cases of the agent, below either prefix."""
+    found = yaml.safe_load((golden / "dcos" / "answers.yaml").read_text())
+    for case in found["answers"]:
+        path = case["get"]
+        for name, container in found["ids"].items():
+            path = path.replace(f"<{name}>", container)
+        for prefix in (dcosapi.OWN, "/system/v1/agent/n1/metrics/v0"):
+            asked = {"get": f"{prefix}/{path}", "status": case.get("status", 200), "empty": case.get("status") == 204}
+            yield asked | ({"json": json.loads((golden / "dcos" / case["golden"]).read_text())} if "golden" in case else {})
+
+
+def latest_of(batch: Batch, here: Place) -> Latest:
+    """What the agent of that node has of it."""
+    latest = Latest(10)
+    latest.update([sample for sample in batch.samples if sample.series.place[:2] == here[:2]], NOW)
+    latest.label({one.place: dict(one.labels) for one in batch.labels if one.place[:2] == here[:2]})
+    return latest
+
+
+def test_every_answer_that_the_store_gives(golden: Path) -> None:
+    batch = decode((golden / "dcos" / "samples.lp").read_bytes(), now=0)
+    access = Access([], anonymous=True, now=lambda: NOW)
+    app = dcosapi.application(HERE, latest_of(batch, HERE), access, lambda: NOW)
+
+    cases = [case | {"token": "none"} for case in answers(golden)]
+    for case, found in zip(cases, asyncio.run(ask(app, *cases)), strict=True):
+        try:
+            check(case, *found, golden)
+        except AssertionError as error:
+            raise AssertionError(f"GET {case['get']}: {error}") from error
 
 
 @pytest.mark.parametrize("case", CASES["ops"], ids=lambda case: case["name"])
@@ -125,7 +166,7 @@ def test_ops(case: dict[str, Any], samples: list[Sample], golden: Path) -> None:
     Books(registry)
     now = NOW if case.get("fresh", True) else NOW + 31
     app = opsapi.application(latest, registry, lambda: case.get("alive", True), lambda: now)
-    check(case, *asyncio.run(ask(app, case | {"token": "none"})), golden)
+    check(case, *asyncio.run(ask(app, case | {"token": "none"}))[0], golden)
 
 
 def test_anonymous_may_read_when_the_settings_say_so(samples: list[Sample], golden: Path) -> None:
@@ -133,39 +174,7 @@ def test_anonymous_may_read_when_the_settings_say_so(samples: list[Sample], gold
     latest.update(samples, NOW)
     app = dcosapi.application(HERE, latest, Access([], anonymous=True, now=lambda: NOW), lambda: NOW)
     case = {"get": "/system/v1/metrics/v0/node", "token": "none", "status": 200}
-    check(case, *asyncio.run(ask(app, case)), golden)
-
-
-def test_a_removed_key_is_dead_and_a_new_one_counts(key_file: Path, caplog: pytest.LogCaptureFixture) -> None:
-    now = NOW
-    access = Access([str(key_file)], anonymous=False, now=lambda: now)
-    access.check(authorization("good"))
-    key_file.write_text("no key")
-    now += 9
-    for _ in range(2):
-        with pytest.raises(tokens.InvalidToken):
-            access.check(authorization("good"))
-        now += 9
-    assert len(caplog.messages) == 1
-    key_file.write_text(PUBLIC)
-    access.check(authorization("good"))
-
-
-@pytest.mark.parametrize(
-    ("text", "error"),
-    [
-        (None, "cannot read public key file K: No such file"),
-        ("x", "cannot use public key file K: cannot use public key: expected base64"),
-        ("ü", "cannot read public key file K: "),
-    ],
-)
-def test_a_key_file_that_cannot_be_used_at_the_start(key_file: Path, text: str | None, error: str) -> None:
-    key_file.unlink()
-    if text is not None:
-        key_file.write_text(text)
-    with pytest.raises(SettingsError) as raised:
-        Access([str(key_file)], anonymous=False, now=lambda: NOW)
-    assert str(raised.value).replace(str(key_file), "K").startswith(error)
+    check(case, *asyncio.run(ask(app, case))[0], golden)
 
 
 def test_latest_forgets_what_is_gone_and_what_a_wrong_clock_left() -> None:

@@ -45,12 +45,50 @@ def test_defaults() -> None:
             )
             for url in ("http://[", "http://s:99999", "http://s:x")
         ),
+        (
+            {"store": {"url": "https://s", "token-file": "t", "key-file": "k"}},
+            "store.key-file: expected store.cert-file beside it",
+        ),
+        (
+            {"store": {"url": "http://s", "token-file": "t", "compression": "lz4"}},
+            "Invalid enum value 'lz4' - at `$.store.compression`",
+        ),
+        ({"store": None}, "store, nats: expected one of the two"),
+        ({"nats": {"url": "nats://n", "subject": "s"}}, "store, nats: expected one of the two"),
+        *(
+            (
+                {"store": None, "nats": {"url": url, "subject": "s"}},
+                "nats.url: expected nats://host:port or tls://host:port, several with commas between",
+            )
+            for url in ("", "n:4222", "http://n", "nats://n:0", "nats://n:x", "nats://n,", "nats://n/s")
+        ),
+        (
+            {"store": None, "nats": {"url": "nats://u:geheim@n", "subject": "s"}},
+            "nats.url: expected no password in it; nats.password-file names a file with one",
+        ),
+        (
+            {"store": None, "nats": {"url": "nats://n", "subject": "s.*"}},
+            "nats.subject: expected one subject, without wildcards and blanks, found 's.*'",
+        ),
+        (
+            {"store": None, "nats": {"url": "nats://n", "subject": "s", "username": "u"}},
+            "nats: expected username and password-file, or credentials-file, or none of them",
+        ),
+        (
+            {"pods": {"url": "kubernetes"}},
+            "pods.url: expected http://host:port or https://host:port, found 'kubernetes'",
+        ),
+        ({"pods": {"labels": [""]}}, "Expected `str` of length >= 1 - at `$.pods.labels[0]`"),
+        ({"pods": {"labels": ["a"] * 21}}, "Expected `array` of length <= 20 - at `$.pods.labels`"),
         ({"interval": 0.5}, "Expected `float` >= 1.0 - at `$.interval`"),
         ({"interval": "10s"}, "Expected `float`, got `str` - at `$.interval`"),
         ({"cluster": ""}, "Expected `str` of length >= 1 - at `$.cluster`"),
         ({"spool": {"directory": "d", "bytes": 1}}, "Expected `int` >= 65536 - at `$.spool.bytes`"),
         ({"collectors": {"cpu": "yes"}}, "Expected `bool`, got `str` - at `$.collectors[...]`"),
-        ({"api": {}}, "api.public-key-files: none given; name one, or set api.anonymous to true"),
+        (
+            {"api": {}},
+            "api.public-key-files: none given; name one, or set api.anonymous to true, api.login-key-files or api.kubernetes",
+        ),
         ({"api": {"anonymous": True, "address": "61001"}}, "api.address: expected host:port, found '61001'"),
         ({"metrics-address": "h:99999"}, "metrics-address: expected host:port, found 'h:99999'"),
     ],

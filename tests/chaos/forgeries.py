@@ -1,4 +1,4 @@
-"""Tokens that must not count, for both kinds of keys: (name, Authorization header). What signs them is real cryptography."""
+"""Tokens that must not count, for all kinds of keys: (name, Authorization header). What signs them is real cryptography."""
 
 import base64
 import hashlib
@@ -230,6 +230,10 @@ def claims_of_others(trust: Trust) -> Iterator[tuple[str, str]]:
             yield f"aud {value!r}", trust.good(aud=value)
         for value in ("https://evil", "", None, ["https://kubernetes"], "https://kubernetes/", 1):
             yield f"iss {value!r}", trust.good(iss=value)
+    if "uid" in trust.claims:
+        for value in ("nobody", "", "X", "x ", "x\0", None, 1, True, ["x"], {"x": 1}, "x" * 1000):
+            yield f"uid {str(value)[:20]!r}", trust.good(uid=value)
+        yield "no uid", token(trust.key, trust.head, {k: v for k, v in trust.claims.items() if k != "uid"})
     text = dump(trust.claims)
     yield "exp twice, the stale one first", token(trust.key, trust.head, b'{"exp": 1, ' + text[1:])
     yield "exp twice, the stale one last", token(trust.key, trust.head, text[:-1] + b', "exp": 1}')

@@ -46,7 +46,7 @@ def test_the_one_metricscluster_is_read(text: str) -> None:
         (HEAD + "spec:\n  nodeAgent:\n    interval: 1ms\n", "7: spec.nodeAgent.interval: "),
         (
             HEAD + "spec:\n  nodeAgent:\n    collectors:\n      gpu: true\n",
-            "8: spec.nodeAgent.collectors.gpu: unknown field; known are cpu, memory, swap, load, filesystems, ",
+            "8: spec.nodeAgent.collectors.gpu: unknown field; known are cpu, memory, swap, load, ",
         ),
         (
             HEAD + "spec:\n  metrics:\n    - {name: a}\n    - {name: 'b c'}\n",

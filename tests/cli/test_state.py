@@ -35,9 +35,19 @@ def test_keys_and_tokens_are_made_once_and_for_the_owner_alone(folder: Path) -> 
     assert again.token.read_text() == token
     again.close()
     modes = {path.name: path.stat().st_mode & 0o777 for path in (folder, *folder.rglob("*"))}
-    assert modes == dict.fromkeys([".metricscluster", "keys", "store"], 0o700) | dict.fromkeys(
-        ["agent-token", "cluster", "lock", "private.key", "public.key", "store.json", "store.log", "token"], 0o600
-    )
+    files = ["agent-token", "cluster", "lock", "private.key", "public.key", "store.json", "store.log", "token"]
+    files += ["login-private.pem", "login-public.pem"]
+    assert modes == dict.fromkeys([".metricscluster", "keys", "store", "users"], 0o700) | dict.fromkeys(files, 0o600)
+
+
+def test_a_login_key_is_made_once_and_both_halves_fit(folder: Path) -> None:
+    ids = set()
+    for _ in range(2):
+        state = open_state(folder)
+        ids |= {tokens.login_key(state.login_key.read_bytes()).id}
+        ids |= {tokens.login_public_key(state.login_public_key.read_bytes()).id}
+        state.close()
+    assert len(ids) == 1
 
 
 @pytest.mark.parametrize("name", [".", "keys", "store"])

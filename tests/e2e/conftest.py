@@ -5,11 +5,13 @@ everything in place.
 """
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 
 from . import kubernetes as k
 
@@ -27,6 +29,18 @@ CLIENT = {
     },
     "volumeMounts": [{"name": "token", "mountPath": "/token", "readOnly": True}],
 }
+
+
+USER, PASSWORD = "ada", "correct horse battery staple"
+OURS = "app.kubernetes.io/managed-by=metricscluster-operator"
+
+
+def user_secret() -> str:
+    """The Secret that the example names, with one user, as the command makes it."""
+    command = (sys.executable, "-m", "metricscluster", "user", "add", USER, "--permission", "dcos:superuser")
+    entry = k.run(*command, stdin=f"{PASSWORD}\n").stdout
+    about = {"name": f"{k.NAME}-users", "namespace": k.NAMESPACE}
+    return yaml.safe_dump({"apiVersion": "v1", "kind": "Secret", "metadata": about, "stringData": {f"{USER}.json": entry}})
 
 
 def client_pod(node: str) -> dict[str, Any]:
@@ -54,6 +68,7 @@ def seconds_to_ready() -> Iterator[float]:
     labels = {f"{security}/enforce": "privileged", f"{security}/warn": "restricted", f"{security}/audit": "restricted"}
     k.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": k.NAMESPACE, "labels": labels}})
     k.kubectl("apply", "-f", "-", stdin=k.chart())
+    k.kubectl("apply", "-f", "-", stdin=user_secret())
     k.kubectl("wait", "--for=condition=Established", "crd/metricsclusters.metricscluster.io", "--timeout=30s")
     k.kubectl("rollout", "status", "deployment/metricscluster-operator", "--timeout=60s")
     began = time.monotonic()
@@ -61,9 +76,12 @@ def seconds_to_ready() -> Iterator[float]:
     k.kubectl("wait", "--for=condition=Ready", f"metricscluster/{k.NAME}", "--timeout=60s")
     yield time.monotonic() - began
     if os.environ.get("E2E_KEEP") != "1":
+        k.kubectl("delete", "namespace", "shop", "--ignore-not-found", "--wait=false")
         k.kubectl("delete", "metricscluster", "--all", "--timeout=60s")
+        left = ("get", "clusterrolebinding", "-l", OURS, "-o", "name")
+        k.eventually(lambda: not k.kubectl(*left), seconds=20, what="the rights in the cluster are taken back")
         k.kubectl("delete", "namespace", k.NAMESPACE, "--timeout=80s")
-        k.kubectl("delete", "crd", "metricsclusters.metricscluster.io", "--timeout=30s")
+        k.kubectl("delete", "-f", "-", "--ignore-not-found", "--timeout=60s", stdin=k.chart())
 
 
 @pytest.fixture(scope="session")

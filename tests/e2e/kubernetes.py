@@ -52,7 +52,7 @@ def get(kind: str, *arguments: str) -> Any:
 
 
 def apply(*documents: dict[str, Any]) -> None:
-    kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(documents))
+    run("kubectl", "apply", "-f", "-", stdin=yaml.safe_dump_all(documents))
 
 
 def chart() -> str:
@@ -89,6 +89,6 @@ def eventually(look: Callable[[], Found], *, seconds: float, what: str) -> Found
         time.sleep(0.3)
 
 
-def python(pod: str, script: str, *arguments: str) -> Any:
+def python(pod: str, script: str, *, stdin: str = "", namespace: str = NAMESPACE) -> Any:
     """What a script run in a pod of the cluster prints, as JSON."""
-    return json.loads(kubectl("exec", pod, "--", "python3", "-c", script, *arguments))
+    return json.loads(run("kubectl", "-n", namespace, "exec", "-i", pod, "--", "python3", "-c", script, stdin=stdin).stdout)

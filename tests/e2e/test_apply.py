@@ -38,6 +38,11 @@ def test_objects(nodes: list[str]) -> None:
         "Secret/fritz-keys",
         "PersistentVolumeClaim/data-fritz-store-0",
     }
+    bindings = k.get("clusterrolebinding", "-l", f"{selector},app.kubernetes.io/managed-by=metricscluster-operator")["items"]
+    assert sorted(binding["roleRef"]["name"] for binding in bindings) == [
+        "monitoring-metricscluster-pods",
+        "monitoring-metricscluster-reviews",
+    ]
     agents = k.get("pods", "-l", f"{selector},app.kubernetes.io/component=agent")["items"]
     assert sorted(pod["spec"]["nodeName"] for pod in agents) == sorted(nodes)
 
@@ -64,7 +69,14 @@ def test_status(nodes: list[str]) -> None:
 
 def test_keys_are_made_once() -> None:
     entries = k.get("secret", f"{k.NAME}-keys")["data"]
-    assert sorted(entries) == ["admin-token", "agent-token", "private.key", "public.key"]
+    assert sorted(entries) == [
+        "admin-token",
+        "agent-token",
+        "login-private.pem",
+        "login-public.pem",
+        "private.key",
+        "public.key",
+    ]
     assert len(base64.b64decode(base64.b64decode(entries["public.key"]))) == 32
     k.kubectl("delete", "pod", "-l", "app.kubernetes.io/component=operator")
     k.kubectl("rollout", "status", "deployment/metricscluster-operator", "--timeout=60s")

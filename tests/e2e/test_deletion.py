@@ -47,6 +47,9 @@ def test_nothing_stays_but_the_volume(nodes: list[str]) -> None:
     k.eventually(gone, seconds=90, what="all objects of the deleted MetricsCluster are gone")
     claim = k.get("persistentvolumeclaim", f"data-{ALSO}-store-0")
     assert "deletionTimestamp" not in claim["metadata"]
+    bound = ("get", "clusterrolebinding", "-l", SELECTOR, "-o", "name")
+    assert k.kubectl(*bound), "what has no namespace waits for the operator"
     operators(1)
+    k.eventually(lambda: not k.kubectl(*bound), seconds=15, what="the rights of the deleted MetricsCluster are taken back")
     k.kubectl("wait", "--for=condition=Ready", f"metricscluster/{k.NAME}", "--timeout=60s")
     k.kubectl("delete", "persistentvolumeclaim", f"data-{ALSO}-store-0", "--timeout=30s")

@@ -21,11 +21,21 @@ def test_host_mounts_are_read_only() -> None:
     assert all(mount["readOnly"] for mount in mounts)
 
 
-def test_agents_hold_no_token_of_the_api_server() -> None:
+def allowed(account: str, verb: str, *what: str) -> bool:
+    who = f"--as=system:serviceaccount:{k.NAMESPACE}:{k.NAME}-{account}"
+    return k.run("kubectl", "auth", "can-i", who, verb, *what, check=False).stdout.strip() == "yes"
+
+
+def test_store_and_agents_have_the_rights_they_use_and_no_others() -> None:
     for part in ("store", "agent"):
         found = k.get("pods", "-l", f"app.kubernetes.io/instance={k.NAME},app.kubernetes.io/component={part}")["items"][0]
         assert found["spec"]["automountServiceAccountToken"] is False
+        assert allowed(part, "create", "subjectaccessreviews.authorization.k8s.io", "--all-namespaces")
+        for verb, *what in (("get", "secrets", "--all-namespaces"), ("get", "pods/log", "-A"), ("delete", "pods", "-A")):
+            assert not allowed(part, verb, *what), (part, verb, what)
+    assert allowed("agent", "watch", "pods", "--all-namespaces")
+    assert not allowed("store", "list", "pods", "--all-namespaces")
     volumes = {volume["name"]: volume for volume in found["spec"]["volumes"]}
-    token = volumes["token"]["projected"]["sources"][0]["serviceAccountToken"]
-    assert token["audience"] == "metricscluster"
-    assert "apiserver" not in volumes
+    tokens = {name: volumes[name]["projected"]["sources"][0]["serviceAccountToken"] for name in ("token", "apiserver")}
+    assert tokens["token"]["audience"] == "metricscluster"
+    assert "audience" not in tokens["apiserver"] or tokens["apiserver"]["audience"] != "metricscluster"

@@ -14,7 +14,7 @@ from metricsoperator.objects import Manifest, Refused
 from metricsoperator.spec import MetricsCluster, parse
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-SITE = Site("registry.example/metrics", "1.2.3")
+SITE = Site("registry.example/metrics", "1.2.3", cluster_roles="monitoring-metricscluster")
 UID = "00000000-0000-4000-8000-000000000001"
 
 
@@ -51,11 +51,23 @@ FULL: dict[str, Any] = {
     "nodeAgent": {
         "interval": "30s",
         "collectors": {"network": False},
+        "containers": {"labels": ["app", "example.com/team"]},
+        "statsd": {"port": 18125, "hostPort": True},
+        "textfile": {"directory": "/var/lib/metrics"},
+        "scrape": {"enabled": True, "interval": "1m", "seriesPerPod": 500},
+        "nvidia": {"runtimeClassName": "nvidia"},
         "spool": {"size": "128Mi"},
         "maxUnavailable": "3",
         "pod": {"tolerations": []},
     },
-    "auth": {"kubernetes": False, "publicKeys": [{"secretName": "cc-backend"}], "anonymousMetrics": False},
+    "auth": {
+        "kubernetes": False,
+        "publicKeys": [{"secretName": "cc-backend"}],
+        "anonymousMetrics": False,
+        "loginUsers": {"secretName": "users"},
+        "loginKeys": [{"secretName": "login", "privateKey": "tls.key", "publicKey": "tls.pub"}],
+        "anonymousAgents": True,
+    },
 }
 
 
@@ -87,7 +99,7 @@ class Server:
         about = item["metadata"]
         about.setdefault("uid", f"uid-{self.version}")
         about["resourceVersion"] = str(self.version)
-        self.items[item["kind"], about["namespace"], about["name"]] = item
+        self.items[item["kind"], about.get("namespace", ""), about["name"]] = item
         return copy.deepcopy(item)
 
     async def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
@@ -99,14 +111,14 @@ class Server:
     async def create(self, manifest: Manifest) -> Manifest:
         self._write("create", manifest)
         about = manifest["metadata"]
-        if (manifest["kind"], about["namespace"], about["name"]) in self.items:
+        if (manifest["kind"], about.get("namespace", ""), about["name"]) in self.items:
             raise Refused("it exists", 409)
         return self.keep(copy.deepcopy(manifest))
 
     async def apply(self, manifest: Manifest, subresource: str = "") -> Manifest:
         self._write("status" if subresource else "apply", manifest)
         about = manifest["metadata"]
-        found = self.items.get((manifest["kind"], about["namespace"], about["name"]), {"metadata": {}})
+        found = self.items.get((manifest["kind"], about.get("namespace", ""), about["name"]), {"metadata": {}})
         merged = copy.deepcopy(found) | copy.deepcopy(manifest)
         merged["metadata"] = found["metadata"] | merged["metadata"]
         return self.keep(merged)
@@ -114,7 +126,7 @@ class Server:
     async def delete(self, manifest: Manifest) -> None:
         self._write("delete", manifest)
         about = manifest["metadata"]
-        del self.items[manifest["kind"], about["namespace"], about["name"]]
+        del self.items[manifest["kind"], about.get("namespace", ""), about["name"]]
 
     def _write(self, verb: str, manifest: Manifest) -> None:
         if fault := self.faults.get(manifest["kind"]):

@@ -6,7 +6,7 @@ import pytest
 
 from metricsoperator import preflight
 from metricsoperator.apply import Answer, Cluster
-from metricsoperator.kinds import rules
+from metricsoperator.kinds import Rule, cluster_rules, granted, rules
 from metricsoperator.objects import Refused, Retry
 from metricsoperator.preflight import check
 from metricwire.errors import SettingsError
@@ -109,26 +109,43 @@ class Rights(Wire):
         (Rights("patch daemonsets"), "m", "cannot start: the right patch daemonsets.apps in namespace m"),
         (Rights("get secrets"), "", "cannot start: the right get secrets in all namespaces (a ClusterRole)"),
         (Rights("patch metricsclusters"), "m", "patch metricsclusters/status.metricscluster.io in namespace m"),
+        (Rights("create subjectaccessreviews"), "m", "subjectaccessreviews.authorization.k8s.io in all namespaces"),
         (Rights(crd=False), "m", "the CustomResourceDefinition metricsclusters.metricscluster.io"),
     ],
 )
 def test_what_is_missing_is_named_at_the_start(wire: Rights, namespace: str, message: str) -> None:
     with pytest.raises(SettingsError) as raised:
-        asyncio.run(check(cluster(wire), namespace, attempts=2, pause=0))
+        asyncio.run(check(cluster(wire), namespace, cluster=True, attempts=2, pause=0))
     assert message in str(raised.value)
 
 
-def test_every_right_is_asked_for() -> None:
+@pytest.mark.parametrize(("beyond", "expected"), [(True, [*rules(), *cluster_rules()]), (False, rules())])
+def test_every_right_is_asked_for(beyond: bool, expected: list[Rule]) -> None:
     wire = Rights()
-    asyncio.run(check(cluster(wire), "m"))
-    assert len(wire.asked) == sum(len(rule["resources"]) * len(rule["verbs"]) for rule in rules()) + 1
+    asyncio.run(check(cluster(wire), "m", cluster=beyond))
+    assert len(wire.asked) == sum(len(rule["resources"]) * len(rule["verbs"]) for rule in expected) + 1
     assert preflight.ATTEMPTS > 1
 
 
 def test_rights_are_few() -> None:
-    for rule in rules():
+    for rule in [*rules(), *cluster_rules()]:
+        assert not {"bind", "escalate", "impersonate"} & set(rule["verbs"])
         assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
         if "secrets" in rule["resources"]:
             assert rule["verbs"] == ["get", "create"]
         if "persistentvolumeclaims" in rule["resources"]:
             assert rule["verbs"] == ["get", "patch"]
+
+
+def test_the_operator_has_what_it_grants() -> None:
+    """Kubernetes lets nobody bind a role with a right that he has not."""
+    for found in granted().values():
+        assert all(rule in cluster_rules() for rule in found)
+
+
+def test_an_object_without_a_namespace_has_its_place() -> None:
+    wire = Wire((200, {}))
+    asyncio.run(cluster(wire).apply({"kind": "ClusterRoleBinding", "metadata": {"name": "a:b"}}))
+    asyncio.run(cluster(wire).delete({"kind": "ClusterRoleBinding", "metadata": {"name": "a:b", "uid": "u"}}))
+    path = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/a:b"
+    assert [(method, where) for method, where, _, _ in wire.asked] == [("patch", path), ("delete", path)]

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from metricsoperator import settings
+from metricsoperator import names, settings
+from metricsoperator.kinds import granted
 from metricwire import __version__
 
 CHART = Path(__file__).parents[2] / "charts/metricscluster"
@@ -68,9 +69,25 @@ def test_all_namespaces_need_a_cluster_role() -> None:
 
 
 @helm
+def test_without_rights_in_the_cluster_nothing_is_beyond_the_namespace() -> None:
+    made = render("--set", "clusterRights=false")
+    assert [found["kind"] for found in made if "namespace" not in found["metadata"]] == ["CustomResourceDefinition"]
+    deployment = next(found for found in made if found["kind"] == "Deployment")
+    environment = {env["name"]: env["value"] for env in deployment["spec"]["template"]["spec"]["containers"][0]["env"]}
+    assert settings.read([], environment).cluster_roles == ""
+
+
+@helm
+def test_roles_that_the_operator_binds_are_there() -> None:
+    made = {found["metadata"]["name"]: found for found in render() if found["kind"] == "ClusterRole"}
+    for right, rules in granted().items():
+        assert made[names.cluster_role("monitoring-metricscluster", right)]["rules"] == rules
+
+
+@helm
 def test_environment_is_what_the_operator_reads() -> None:
     deployment = next(found for found in render() if found["kind"] == "Deployment")
     environment = {env["name"]: env["value"] for env in deployment["spec"]["template"]["spec"]["containers"][0]["env"]}
     found = settings.read([], environment)
-    assert found == settings.Settings(namespace="monitoring")
+    assert found == settings.Settings(namespace="monitoring", cluster_roles="monitoring-metricscluster")
     assert environment.keys() == {variable for _, variable, _ in settings.OPTIONS.values()} - {"METRICSOPERATOR_HEALTH_PORT"}

@@ -36,7 +36,17 @@ def test_a_list_of_one_kind_leaves_the_others() -> None:
     seen = Observed()
     seen.put(item("fritz", kind="MetricsCluster"))
     seen.replace("Service", [], seen.tick())
-    assert seen.keys() == [Key("m", "fritz")]
+    assert seen.keys() == {Key("m", "fritz")}
+
+
+def test_what_has_no_namespace_belongs_by_its_labels_and_is_not_forgotten() -> None:
+    seen = Observed()
+    labels = {"app.kubernetes.io/instance": "fritz", "metricscluster.io/namespace": "m"}
+    seen.put({"kind": "ClusterRoleBinding", "metadata": {"name": "b", "uid": "u", "resourceVersion": "1", "labels": labels}})
+    assert seen.keys() == {Key("m", "fritz")}, "its MetricsCluster may have gone while nobody looked"
+    assert [child["metadata"]["name"] for child in seen.children(Key("m", "fritz"))] == ["b"]
+    seen.replace("ClusterRoleBinding", [], seen.tick())
+    assert seen.keys() == set()
 
 
 def test_children_belong_by_label_and_namespace() -> None:

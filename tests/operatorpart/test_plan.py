@@ -17,7 +17,7 @@ from metricwire.catalog import METRICS
 
 from .conftest import FULL, SITE, cluster
 
-KEYS = Keys("private", "public", "admin", "agent")
+KEYS = Keys("private", "public", "admin", "agent", "login private", "login public")
 
 
 def objects(spec: dict[str, Any] | None = None, site: Site = SITE) -> dict[str, Manifest]:
@@ -45,6 +45,10 @@ def test_manifests_are_json() -> None:
 def test_every_object_is_owned_and_labelled(spec: dict[str, Any]) -> None:
     for manifest in [*plan(cluster(spec), SITE), key_secret(cluster(spec), SITE, KEYS)]:
         about = manifest["metadata"]
+        if "namespace" not in about:
+            assert manifest["kind"] == "ClusterRoleBinding"
+            assert about["labels"]["metricscluster.io/namespace"] == "monitoring"
+            continue
         assert [(owner["kind"], owner["controller"]) for owner in about["ownerReferences"]] == [("MetricsCluster", True)]
         assert about["labels"]["app.kubernetes.io/managed-by"] == names.FIELD_MANAGER
 
@@ -98,10 +102,105 @@ def test_only_the_public_key_reaches_a_pod() -> None:
         assert names.ADMIN_TOKEN not in text
 
 
+def test_login_keys_and_users_reach_those_who_need_them() -> None:
+    made = objects({"auth": {"loginUsers": {"secretName": "who"}, "loginKeys": [{"secretName": "new"}, {"secretName": "old"}]}})
+    found = {}
+    for key in ("StatefulSet/fritz-store", "DaemonSet/fritz-agent"):
+        volumes = {volume["name"]: volume for volume in template(made[key])["spec"]["volumes"]}
+        sources = [source["secret"] for source in volumes["keys"]["projected"]["sources"][1:]]
+        found[key] = [(source["name"], source["items"][0]["key"]) for source in sources], "users" in volumes
+    assert found == {
+        "StatefulSet/fritz-store": ([("new", "login-private.pem"), ("old", "login-private.pem")], True),
+        "DaemonSet/fritz-agent": ([("new", "login-public.pem"), ("old", "login-public.pem")], False),
+    }
+
+
 def test_a_change_of_settings_rolls_the_part_concerned_alone() -> None:
     before, after = objects(), objects({"nodeAgent": {"collectors": {"cpu": False}}})
     changed = {key for key in before if before[key] != after[key]}
     assert changed == {"ConfigMap/fritz-agent", "DaemonSet/fritz-agent"}
+
+
+def bound(spec: dict[str, Any]) -> dict[str, set[str]]:
+    """Right -> the ServiceAccounts that have it."""
+    made = [manifest for manifest in plan(cluster(spec), SITE) if manifest["kind"] == "ClusterRoleBinding"]
+    return {
+        binding["roleRef"]["name"].removeprefix("monitoring-metricscluster-"): {who["name"] for who in binding["subjects"]}
+        for binding in made
+    }
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ({}, {"pods": {"fritz-agent"}, "reviews": {"fritz-store", "fritz-agent"}}),
+        ({"auth": {"kubernetes": False}}, {"pods": {"fritz-agent"}}),
+        (
+            {"nodeAgent": {"containers": {"enabled": False}}},
+            {"pods": {"fritz-agent"}, "reviews": {"fritz-store", "fritz-agent"}},
+        ),
+        ({"auth": {"kubernetes": False}, "nodeAgent": {"containers": {"enabled": False}, "statsd": {"enabled": False}}}, {}),
+    ],
+)
+def test_rights_are_bound_where_they_are_used(spec: dict[str, Any], expected: dict[str, set[str]]) -> None:
+    assert bound(spec) == expected
+    pod = template(objects(spec)["DaemonSet/fritz-agent"])["spec"]
+    assert ("apiserver" in {volume["name"] for volume in pod["volumes"]}) == bool(expected)
+
+
+def test_nothing_is_bound_without_roles() -> None:
+    assert not [key for key in objects(site=Site("r", "t")) if key.startswith("ClusterRoleBinding")]
+
+
+def test_bindings_of_two_resources_never_have_one_name() -> None:
+    assert names.cluster_binding("b", "a-x", "r") != names.cluster_binding("x-b", "a", "r")
+
+
+@pytest.mark.parametrize(
+    ("statsd", "port"),
+    [
+        ({}, {"name": "statsd", "containerPort": 8125, "protocol": "UDP"}),
+        ({"port": 9125, "hostPort": True}, {"name": "statsd", "containerPort": 9125, "protocol": "UDP", "hostPort": 9125}),
+        ({"enabled": False}, None),
+    ],
+)
+def test_statsd_is_open_where_it_is_wanted(statsd: dict[str, Any], port: dict[str, Any] | None) -> None:
+    made = objects({"nodeAgent": {"statsd": statsd}})
+    ports = template(made["DaemonSet/fritz-agent"])["spec"]["containers"][0]["ports"]
+    service = made["Service/fritz-agent"]["spec"]
+    assert service["internalTrafficPolicy"] == "Local"
+    udp = [found for rule in made["NetworkPolicy/fritz-agent"]["spec"]["ingress"] for found in rule["ports"]][2:]
+    assert [found for found in ports if found["protocol"] == "UDP"] == ([port] if port else [])
+    assert [found["port"] for found in service["ports"] if found["protocol"] == "UDP"] == [found["port"] for found in udp]
+    assert [found["port"] for found in udp] == ([port["containerPort"]] if port else [])
+
+
+def test_files_of_the_node_are_read_below_its_root() -> None:
+    made = cluster({"nodeAgent": {"textfile": {"directory": "/var/lib/node_exporter"}}})
+    found = config.agent_config(made, config.agent_pod(made, knows_pods=True))
+    assert found["textfile"] == {"directory": "/host/root/var/lib/node_exporter"}
+
+
+def test_an_agent_that_may_not_list_pods_does_not_try() -> None:
+    for spec, site in (
+        ({}, Site("r", "t")),
+        ({"nodeAgent": {"containers": {"enabled": False}, "statsd": {"enabled": False}}}, SITE),
+    ):
+        text = objects(spec, site)["ConfigMap/fritz-agent"]["data"]["config.json"]
+        assert "pods" not in msgspec.json.decode(text)
+
+
+def test_pods_may_be_scraped_where_it_is_wanted() -> None:
+    for wanted in (False, True):
+        made = objects({"nodeAgent": {"scrape": {"enabled": wanted}}})
+        assert ({"to": [{"namespaceSelector": {}}]} in made["NetworkPolicy/fritz-agent"]["spec"]["egress"]) == wanted
+        assert ('"scrape"' in made["ConfigMap/fritz-agent"]["data"]["config.json"]) == wanted
+
+
+def test_gpus_are_seen_by_their_runtime() -> None:
+    pod = template(objects({"nodeAgent": {"nvidia": {"runtimeClassName": "nvidia"}}})["DaemonSet/fritz-agent"])["spec"]
+    assert pod["runtimeClassName"] == "nvidia"
+    assert {"name": "NVIDIA_VISIBLE_DEVICES", "value": "all"} in pod["containers"][0]["env"]
 
 
 def test_store_memory_limit_is_a_quarter_more() -> None:
@@ -136,14 +235,19 @@ def test_store_takes_its_settings(spec: dict[str, Any]) -> None:
     assert found.metric_store.cluster == cluster(spec).cluster
     assert found.metrics.keys() >= {metric.name for metric in METRICS}
     assert (found.metric_store.kubernetes is not None) == cluster(spec).spec.auth.kubernetes
+    assert (found.metric_store.login is not None) == bool(cluster(spec).spec.auth.login_users.secret_name)
 
 
 @pytest.mark.parametrize("spec", [{}, FULL], ids=["minimal", "full"])
 def test_agent_takes_its_settings(spec: dict[str, Any]) -> None:
-    made = config.agent_config(cluster(spec), config.agent_pod(cluster(spec)))
+    made = config.agent_config(cluster(spec), config.agent_pod(cluster(spec), knows_pods=True))
     found = agent_settings.parse(msgspec.json.encode(made), "config.json")
     assert found.store.url == "http://fritz-store.monitoring.svc:8082"
-    assert found.collectors.keys() == COLLECTORS.keys()
+    assert found.collectors.keys() == {*COLLECTORS, "containers"}
+    assert found.pods is not None
+    assert found.pods.labels == cluster(spec).spec.node_agent.containers.labels
+    assert found.statsd is not None
+    assert (found.api.kubernetes is not None) == cluster(spec).spec.auth.kubernetes
 
 
 def test_metrics_of_the_resource_override_the_catalogue() -> None:

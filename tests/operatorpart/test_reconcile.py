@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from metricsoperator.manifests.metadata import Site
 from metricsoperator.objects import Refused, Retry
 from metricsoperator.observed import Key, Observed
 from metricsoperator.reconcile import Reconciler
@@ -52,7 +53,7 @@ def test_everything_is_made_then_nothing_more_is_written(world: World) -> None:
     kinds = [kind for _, kind, _ in world.server.writes]
     assert kinds[0] == "Secret", "pods need it"
     assert kinds[-1] == "MetricsCluster", "the status comes last"
-    assert len(world.server.items) == 1 + 1 + 12
+    assert len(world.server.items) == 1 + 1 + 14
     world.server.writes.clear()
     world.reconcile()
     assert world.server.writes == []
@@ -183,6 +184,55 @@ def test_deletion_is_left_to_the_garbage_collector(world: World) -> None:
     assert world.reconcile()
     assert world.server.writes == []
     assert asyncio.run(world.reconciler.reconcile(Key("monitoring", "unknown")))
+
+
+BOUND = ("ClusterRoleBinding", "", "monitoring-metricscluster-pods:monitoring:fritz")
+
+
+def test_rights_in_the_cluster_go_with_the_resource_however_late_it_is_seen(world: World) -> None:
+    """Nothing without a namespace has an owner: an operator that was away when the resource went finds it by its labels."""
+    world.reconcile()
+    del world.server.items["MetricsCluster", *KEY]
+    world.observed = Observed()
+    world.reconciler = Reconciler(objects=world.server, observed=world.observed, site=SITE, now=lambda: 0.0)
+    world.see()
+    assert world.observed.keys() == {KEY}
+    assert world.reconcile()
+    assert not [place for place in world.server.items if place[0] == "ClusterRoleBinding"]
+
+
+def test_rights_in_the_cluster_stay_while_the_resource_is_just_not_seen_yet(world: World) -> None:
+    world.reconcile()
+    world.observed.drop(world.resource())
+    assert world.reconcile()
+    assert BOUND in world.server.items
+
+
+def test_rights_that_are_not_used_any_more_are_taken_back(world: World) -> None:
+    world.reconcile()
+    world.change(nodeAgent={"containers": {"enabled": False}, "statsd": {"enabled": False}})
+    world.reconcile()
+    assert BOUND not in world.server.items
+    assert ("ClusterRoleBinding", "", "monitoring-metricscluster-reviews:monitoring:fritz") in world.server.items
+
+
+def test_a_binding_of_somebody_else_is_left_alone(world: World) -> None:
+    world.server.keep({"kind": "ClusterRoleBinding", "metadata": {"name": BOUND[2]}, "subjects": []})
+    world.reconcile()
+    assert world.server.items[BOUND]["subjects"] == []
+    assert world.condition("Ready")["reason"] == "Refused"
+
+
+def test_without_rights_in_the_cluster_it_says_what_is_missing(server: Server) -> None:
+    world = World(server)
+    world.reconciler = Reconciler(objects=server, observed=world.observed, site=Site("r", "t"), now=lambda: 0.0)
+    world.reconcile()
+    assert not [place for place in server.items if place[0] == "ClusterRoleBinding"]
+    assert world.condition("Ready")["reason"] == "StoreNotReady"
+    found = world.condition("Degraded")
+    assert (found["status"], found["reason"]) == ("True", "ClusterRightsMissing")
+    assert "ids alone" in found["message"]
+    assert "clusterRights" in found["message"]
 
 
 def test_an_invalid_spec_is_told_and_nothing_touched(server: Server) -> None:

@@ -74,6 +74,23 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"auth": {"publicKeys": [{"key": "k"}]}}, "spec.auth.publicKeys[0].secretName: missing"),
     ({"clusterName": "../etc"}, "spec.clusterName: expected a cluster's name"),
     ({"image": {"tag": "a b"}}, "spec.image.tag: expected an image tag"),
+    (
+        {"nodeAgent": {"containers": {"labels": ["a b"]}}},
+        "spec.nodeAgent.containers.labels[0]: expected a label key, got 'a b'",
+    ),
+    ({"nodeAgent": {"statsd": {"port": 80}}}, "spec.nodeAgent.statsd.port: expected a port from 1024 to 65535, got 80"),
+    (
+        {"nodeAgent": {"statsd": {"enabled": False, "hostPort": True}}},
+        "spec.nodeAgent.statsd.hostPort: expected false where enabled is false",
+    ),
+    (
+        {"nodeAgent": {"textfile": {"directory": "/a/../b"}}},
+        "spec.nodeAgent.textfile.directory: expected a folder such as /var/lib/node_exporter, or nothing, got '/a/../b'",
+    ),
+    (
+        {"auth": {"loginUsers": {"secretName": "A"}}},
+        "spec.auth.loginUsers.secretName: expected the name of a Secret, or nothing",
+    ),
     ({"paused": "no"}, "spec.paused: expected bool, got str"),
 ]
 

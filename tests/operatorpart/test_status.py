@@ -88,6 +88,11 @@ CASES = [
         Sight(stateful_set=store(), daemon_set=agents(), faults=[FAULT]),
         "F:Forbidden T:Available T:Available F:UpToDate T:Forbidden",
     ),
+    (
+        "what cannot be had here",
+        Sight(stateful_set=store(), daemon_set=agents(), limits=[Trouble("ClusterRightsMissing", "no names")]),
+        "T:Ready T:Available T:Available F:UpToDate T:ClusterRightsMissing",
+    ),
 ]
 
 

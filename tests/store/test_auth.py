@@ -1,6 +1,7 @@
 """Who may do what: keys that come and go, Kubernetes ServiceAccount tokens, what a node agent may write."""
 
 import asyncio
+import logging
 import time
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,12 @@ from typing import Any
 import pytest
 
 from apiserver import AGENTS, ApiServer, token
-from metricstore.api.auth import Gate, KeyRing, Permission
-from metricstore.api.serviceaccounts import REFRESH, ClusterKeys
+from metricstore.api.auth import Cluster, Gate, KeyRing, Permission
+from metricstore.api.serviceaccounts import ApiServer as Asked
 from metricstore.settings import Kubernetes
-from metricwire.errors import InvalidToken, SettingsError
+from metricwire.errors import Forbidden, InvalidToken, SettingsError, Unavailable
+from metricwire.reviews import ANSWERS, REMEMBERED, Reviews
+from metricwire.serviceaccounts import REFRESH, ClusterKeys
 from metricwire.tokens import PUBLISHED_KEY, new_pair, public_key, sign
 
 
@@ -43,7 +46,7 @@ def test_a_key_file_that_is_no_text_is_left_out(tmp_path: Path, caplog: pytest.L
     files[0].write_bytes(b"\xff\xfe")
     files[1].write_text(new_pair()[1])
     assert len(KeyRing("", list(map(str, files))).keys()) == 1
-    assert f"key file {files[0]} is left out" in caplog.text
+    assert f"{files[0]} is left out: cannot use public key" in caplog.text
 
 
 @pytest.mark.parametrize("text", [PUBLISHED_KEY, PUBLISHED_KEY + " ", f"\n{PUBLISHED_KEY}\n"])
@@ -53,7 +56,7 @@ def test_the_published_key_counts_only_with_dev(text: str, tmp_path: Path, caplo
     with pytest.raises(SettingsError, match="which everybody has; --dev allows it"):
         KeyRing(text, [])
     assert KeyRing("", files).keys() == []
-    assert "everybody has this key" in caplog.text
+    assert "which everybody has" in caplog.text
     assert KeyRing(text, files, dev=True).keys() == [public_key(PUBLISHED_KEY)] * 2
 
 
@@ -76,9 +79,18 @@ def test_a_token_that_was_checked_dies_at_its_end(loop: asyncio.AbstractEventLoo
 
 
 def cluster_keys(api_server: ApiServer, tmp_path: Path, clock: Any = time.time) -> ClusterKeys:
+    return ClusterKeys(asked(api_server, tmp_path), "metricscluster", clock, logging.getLogger("test"))
+
+
+def asked(api_server: ApiServer, tmp_path: Path) -> Asked:
     (tmp_path / "token").write_text("mine\n")
     url = f"http://127.0.0.1:{api_server.server_port}"
-    return ClusterKeys(Kubernetes(url=url, token_file=str(tmp_path / "token"), ca_file="", agents=AGENTS), clock)
+    return Asked(Kubernetes(url=url, token_file=str(tmp_path / "token"), ca_file=""))
+
+
+def cluster(api_server: ApiServer, tmp_path: Path, clock: Any = time.time) -> Cluster:
+    reviews = Reviews(asked(api_server, tmp_path), clock, logging.getLogger("test"))
+    return Cluster(cluster_keys(api_server, tmp_path, clock), reviews, AGENTS)
 
 
 def test_tokens_that_never_expire_can_be_refused(loop: asyncio.AbstractEventLoop) -> None:
@@ -113,7 +125,7 @@ def test_a_checked_token_dies_with_the_keys_it_was_checked_by(
     api_server: ApiServer, tmp_path: Path, loop: asyncio.AbstractEventLoop
 ) -> None:
     now = [time.time()]
-    gate = Gate(KeyRing("", []), service_accounts=cluster_keys(api_server, tmp_path, lambda: now[0]), clock=lambda: now[0])
+    gate = Gate(KeyRing("", []), cluster=cluster(api_server, tmp_path, lambda: now[0]), clock=lambda: now[0])
     old = f"Bearer {token()}"
     assert _admits(loop, gate, old, Permission.WRITE)
     api_server.names = ["k2"]
@@ -127,7 +139,7 @@ def test_a_checked_token_dies_when_another_one_shows_that_the_keys_changed(
     api_server: ApiServer, tmp_path: Path, loop: asyncio.AbstractEventLoop
 ) -> None:
     now = [time.time()]
-    gate = Gate(KeyRing("", []), service_accounts=cluster_keys(api_server, tmp_path, lambda: now[0]), clock=lambda: now[0])
+    gate = Gate(KeyRing("", []), cluster=cluster(api_server, tmp_path, lambda: now[0]), clock=lambda: now[0])
     old, new = f"Bearer {token()}", f"Bearer {token('k2')}"
     assert _admits(loop, gate, old, Permission.WRITE)
     api_server.names = ["k2"]
@@ -163,9 +175,9 @@ def test_without_the_api_server_tokens_are_refused_until_it_is_there(
         ({}, "POST", "/api/write", "load_one,cluster=c,hostname=n2 value=1", 400, "this token may write only the host n1"),
         ({}, "POST", "/api/write", "info,cluster=c,hostname=n2,rack=a value=1", 400, "this token may write only the host n1"),
         ({}, "POST", "/api/query", "{}", 403, "a node agent's token is for writing"),
-        ({"kubernetes.io": {}}, "POST", "/api/write", "", 403, "cannot write"),
-        ({"sub": "system:serviceaccount:monitoring:other"}, "POST", "/api/write", "", 403, "cannot write"),
-        ({"sub": "system:serviceaccount:monitoring:other"}, "POST", "/api/query", "{}", 403, "cannot read"),
+        ({"kubernetes.io": {}}, "POST", "/api/write", "", 403, "nonResourceURLs: [/api/write], verbs: [post]"),
+        ({"sub": "system:serviceaccount:monitoring:other"}, "POST", "/api/write", "", 403, "bound to system:serviceaccount:"),
+        ({"sub": "system:serviceaccount:monitoring:other"}, "POST", "/api/query/", "{}", 403, "[/api/query], verbs: [post]"),
         ({"aud": ["api"]}, "POST", "/api/write", "", 401, "not made for this service"),
     ],
 )
@@ -187,3 +199,71 @@ def test_an_agent_writes_its_own_node_and_nothing_else(
     answer = client(app.api)(method, path, content=body.encode(), headers={"authorization": f"Bearer {token(**changed)}"})
     assert answer.status_code == status
     assert text in answer.text
+
+
+SHOP = "system:serviceaccount:shop:web"
+
+
+def review(loop: asyncio.AbstractEventLoop, gate: Gate, method: str, path: str, needed: Permission) -> str:
+    """Who it is, or what is wrong."""
+    try:
+        return loop.run_until_complete(gate.admit(f"Bearer {token(sub=SHOP)}", needed, method, path)).subject
+    except (Forbidden, Unavailable) as error:
+        return str(error)
+
+
+def test_a_service_account_may_what_rbac_grants(api_server: ApiServer, tmp_path: Path, loop: asyncio.AbstractEventLoop) -> None:
+    now = [time.time()]
+    joined = cluster(api_server, tmp_path, lambda: now[0])
+    gate = Gate(KeyRing("", []), cluster=joined, clock=lambda: now[0])
+    api_server.allowed = {(SHOP, "post", "/api/query"), (SHOP, "post", "/api/free")}
+    for path in ("/api/query", "/api/query/", "/api/query"):
+        assert review(loop, gate, "POST", path, Permission.READ) == SHOP
+    assert review(loop, gate, "POST", "/api/free", Permission.ADMIN) == SHOP, "RBAC is all that is asked"
+    assert review(loop, gate, "GET", "/api/query", Permission.READ) == (
+        f"cannot get this: no ClusterRole bound to {SHOP} has the rule nonResourceURLs: [/api/query], verbs: [get]"
+    )
+    assert api_server.reviewed[0] == {
+        "user": SHOP,
+        "groups": ["system:serviceaccounts", "system:serviceaccounts:shop"],
+        "nonResourceAttributes": {"path": "/api/query", "verb": "post"},
+    }
+    assert len(api_server.reviewed) == 3
+    api_server.allowed.clear()
+    now[0] += REMEMBERED - 1
+    assert review(loop, gate, "POST", "/api/query", Permission.READ) == SHOP, "remembered"
+    now[0] += 2
+    assert "has the rule" in review(loop, gate, "POST", "/api/query", Permission.READ)
+
+
+def test_nobody_is_let_in_while_rbac_cannot_be_asked(
+    api_server: ApiServer, tmp_path: Path, loop: asyncio.AbstractEventLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = [time.time()]
+    gate = Gate(KeyRing("", []), cluster=cluster(api_server, tmp_path, lambda: now[0]), clock=lambda: now[0])
+    api_server.allowed = {(SHOP, "get", "/metrics")}
+    for status, text in ((403, "own ServiceAccount needs the verb create on subjectaccessreviews"), (500, "cannot be asked")):
+        api_server.refuses = status
+        now[0] += 5
+        for _ in range(3):
+            assert text in review(loop, gate, "GET", "/metrics", Permission.READ)
+    assert len(api_server.reviewed) == 2, "the API server is left alone for a moment"
+    assert len([message for message in caplog.messages if "cannot tell who may do this" in message]) == 2
+    api_server.refuses = 0
+    now[0] += 5
+    assert review(loop, gate, "GET", "/metrics", Permission.READ) == SHOP
+
+
+def test_answers_that_are_remembered_are_bounded(loop: asyncio.AbstractEventLoop) -> None:
+    class Server:
+        async def ask(self, path: str, document: Any = None) -> Any:
+            return {"status": {"allowed": True}}
+
+    reviews = Reviews(Server(), lambda: 0.0, logging.getLogger("test"))
+
+    async def ask() -> None:
+        for number in range(ANSWERS + 10):
+            await reviews.permit(SHOP, "GET", f"/{number}")
+
+    loop.run_until_complete(ask())
+    assert len(reviews._answers) == 10

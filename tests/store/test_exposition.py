@@ -92,6 +92,27 @@ def test_it_is_what_the_reference_renders() -> None:
         assert lines(shown(samples, form)) == lines(render(samples, form=form))
 
 
+def test_kinds_are_those_of_the_reference() -> None:
+    """A family has one TYPE: that of all its series that are shown."""
+    samples = [
+        Sample(SeriesKey(Place("c", "h", "container", one, "app", kind), metric), 1, 1.0)
+        for one in "ab"
+        for metric in ("m", "m.count", "m.p50", "mem_used")
+        for kind in ("counter", "gauge", "timer", "set", "untyped")
+        if (metric, one) != ("m", "b") or kind == "counter"
+    ]
+    two = [sample for sample in samples if sample.series.place.stype_id in ("timer", "gauge")]
+    for form in Format:
+        for some in (samples, samples[:1], two, [*two, Sample(SeriesKey(HOST, "m"), 1, 1.0)]):
+            assert lines(shown(some, form)) == lines(render(some, form=form))
+    assert b"# TYPE m counter\n" in shown(samples[:1])
+    made = Exposition(lambda _: {})
+    shown(samples, made=made)
+    numbers = np.array([0])
+    text = made.render(Fresh(numbers, np.array([1]), np.array([1.0])), Format.TEXT)
+    assert text.startswith(b"# TYPE m counter\n"), "what is no longer sent does not count"
+
+
 def test_nothing_is_nothing() -> None:
     assert shown([]) == b""
     assert shown([Sample(SeriesKey(HOST, "process_x"), 1, 1.0)]) == b""

@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from nats.js import api
 
 import natsserver
-from metricstore.feeds.credentials import Credentials
 from metricwire.errors import BadInput
+from metricwire.natscredentials import Credentials
 from natsfeed import CORE, STREAM, MakeServer, MakeStore, line, messages, until
 from storeapp import MakeApp
 

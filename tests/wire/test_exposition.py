@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from metricwire.catalog import BY_NAME
-from metricwire.exposition import family, label_text, render, reserved
+from metricwire.exposition import Format, family, label_text, render, reserved
 from metricwire.samples import Place, Sample, SeriesKey
 
 HOST = Place("c", "h")
@@ -56,6 +56,44 @@ def test_golden() -> None:
         "# TYPE net_bytes_in counter\n"
         'net_bytes_in{cluster="c",hostname="h",stype="interface",stype_id="eth0"} 1e+16\n'
     )
+
+
+def app(kind: str, metric: str, id: str = "a") -> Sample:
+    """Of a container's application."""
+    return Sample(SeriesKey(Place("c", "h", "container", id, "app", kind), metric), 1, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("samples", "line"),
+    [
+        ([app("counter", "m")], "m counter"),
+        ([app("gauge", "m")], "m gauge"),
+        ([app("set", "m")], "m gauge"),
+        ([app("untyped", "m")], "m untyped"),
+        ([app("else", "m")], "m untyped"),
+        ([app("timer", "m.count")], "m_count counter"),
+        ([app("histogram", "m.sum")], "m_sum counter"),
+        ([app("distribution", "m.p99")], "m_p99 gauge"),
+        ([app("summary", "m_count")], "m_count counter"),
+        ([app("histogram", "m_bucket")], "m_bucket counter"),
+        ([app("gauge", "m_count")], "m_count gauge"),
+        ([app("counter", "m"), app("counter", "m", "b")], "m counter"),
+        ([app("counter", "m"), app("gauge", "m")], "m untyped"),
+        ([app("counter", "m.a"), app("gauge", "m_a")], "m_a untyped"),
+        ([app("counter", "m"), Sample(SeriesKey(HOST, "m"), 1, 1.0)], "m untyped"),
+        ([app("counter", "mem_used")], "mem_used gauge"),
+        ([app("gauge", "net_bytes_in")], "net_bytes_in counter"),
+    ],
+)
+def test_types_of_what_applications_send(samples: list[Sample], line: str) -> None:
+    for ordered in (samples, samples[::-1]):
+        text = render(ordered).decode().splitlines()
+        assert [line for line in text if line.startswith("# TYPE")] == [f"# TYPE {line}"]
+
+
+def test_openmetrics_has_counters_of_such_names_as_unknown() -> None:
+    assert b"# TYPE m unknown\n" in render([app("counter", "m")], form=Format.OPENMETRICS)
+    assert b"# TYPE m gauge\n" in render([app("gauge", "m")], form=Format.OPENMETRICS)
 
 
 @pytest.mark.parametrize(

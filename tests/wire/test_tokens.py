@@ -10,16 +10,29 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from metricwire.errors import InvalidToken, SettingsError
+from metricwire.errors import BadInput, InvalidToken, SettingsError
 from metricwire.tokens import (
+    LOGIN_SECONDS,
+    NODE_METRICS,
     PUBLISHED_KEY,
     KubernetesKeys,
+    bearer,
+    issue,
+    jwks,
+    kubernetes_keys,
+    login_key,
+    login_public_key,
     new_pair,
+    opened,
     public_key,
+    rsa_public_key,
     sign,
     verify,
+    verify_login,
+    verify_proof,
     verify_service_account,
 )
+from rsapairs import FOREIGN, OURS
 
 NOW = int(time.time())
 PRIVATE, PUBLIC = new_pair()
@@ -150,6 +163,9 @@ def test_a_service_account_token_says_who_and_on_which_node() -> None:
         (service_account(exp=None), kubernetes()),
         (service_account(), kubernetes(kid="k2")),
         (service_account("HS256"), kubernetes()),
+        (service_account(sub="system:serviceaccount:monitoring"), kubernetes()),
+        (service_account(sub="system:serviceaccount:a:b:c"), kubernetes()),
+        (service_account(sub="system:node:n1"), kubernetes()),
         (sign(PRIVATE, "x", [], issued=NOW), kubernetes()),
         ("", kubernetes()),
     ],
@@ -158,3 +174,110 @@ def test_a_service_account_token_says_who_and_on_which_node() -> None:
 def test_other_service_account_tokens_are_refused(token: str, keys: KubernetesKeys) -> None:
     with pytest.raises(InvalidToken):
         verify_service_account(token, keys, NOW)
+
+
+def test_the_api_servers_keys_are_read_and_bad_ones_named() -> None:
+    jwk = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(CLUSTER_KEY.public_key()))
+    bad = [{"kty": "RSA", "n": "!", "e": "AQAB", "kid": "bad"}, {"kty": "none"}, None, []]
+    keys, wrong = kubernetes_keys({"issuer": "i"}, {"keys": [jwk | {"kid": "k1"}, jwk, *bad]}, "a")
+    assert (list(keys.keys), keys.issuer, keys.audience, len(wrong)) == (["k1"], "i", "a", len(bad))
+    for configuration, answer in (
+        ({}, {"keys": []}),
+        ({"issuer": "i"}, {}),
+        ([], {"keys": []}),
+        ({"issuer": "i"}, {"keys": 1}),
+    ):
+        with pytest.raises(BadInput, match="expected an issuer and a list of keys"):
+            kubernetes_keys(configuration, answer, "a")
+
+
+@pytest.mark.parametrize("header", ["Bearer x", "bearer  x ", "token=x", " token=x"])
+def test_both_spellings_of_the_header_are_understood(header: str) -> None:
+    assert bearer(header) == "x"
+
+
+@pytest.mark.parametrize("header", [None, "", "Bearer", "token= x", "x", "Token x", "token"])
+def test_other_headers_show_nobody(header: str | None) -> None:
+    with pytest.raises(InvalidToken, match="cannot see who is asking"):
+        bearer(header)
+
+
+LOGIN_PRIVATE, LOGIN_PUBLIC = (text.encode() for text in OURS)
+LOGIN = login_key(LOGIN_PRIVATE)
+OTHER = login_key(FOREIGN[0].encode())
+
+
+def issued(**changed: object) -> str:
+    """A token of a login, some of its claims and header changed."""
+    head = {"kid": LOGIN.id} | {name: changed.pop(name) for name in ("kid", "typ") if name in changed}
+    claims = {"uid": "alice", "iat": NOW, "exp": NOW + 60} | changed
+    return jwt.encode({k: v for k, v in claims.items() if v is not None}, LOGIN_PRIVATE, algorithm="RS256", headers=head)
+
+
+def test_a_login_token_says_who_and_what_it_opens() -> None:
+    token = issue(LOGIN, "alice", {NODE_METRICS}, now=NOW, seconds=60, id="1")
+    assert jwt.get_unverified_header(token) == {"alg": "RS256", "typ": "JWT", "kid": LOGIN.id}
+    keys = {key.id: key for key in (OTHER, login_public_key(LOGIN_PUBLIC))}
+    claims = verify_login(token, keys, NOW)
+    assert (claims.subject, claims.permissions, claims.roles) == ("alice", {NODE_METRICS}, frozenset())
+    assert claims.expires is not None
+    assert opened(claims.permissions, NODE_METRICS)
+    assert jwt.PyJWKSet.from_dict(jwks([LOGIN, OTHER])).keys[0].key_id == LOGIN.id
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        "x.y.z",
+        issued(exp=None),
+        issued(exp=NOW - 60),
+        issued(exp=float(NOW + 60)),
+        issued(uid=None),
+        issued(uid=1),
+        issued(iat=NOW + 60),
+        issued(kid="k1"),
+        issued(kid=OTHER.id),
+        issue(OTHER, "alice", [], now=NOW, seconds=60, id="1"),
+        sign(PRIVATE, "alice", ["admin"], issued=NOW, expires=NOW + 60),
+        service_account(),
+        jwt.encode({"uid": "alice", "exp": NOW + 60}, LOGIN_PUBLIC[28:], algorithm="HS256", headers={"kid": LOGIN.id}),
+    ],
+    ids=itertools.count(),
+)
+def test_other_tokens_are_no_login(token: str) -> None:
+    with pytest.raises(InvalidToken):
+        verify_login(token, {LOGIN.id: LOGIN}, NOW)
+    with pytest.raises(InvalidToken):
+        verify(token, [public_key(PUBLISHED_KEY)], NOW)
+
+
+def test_a_proof_counts_for_one_account_and_five_minutes() -> None:
+    assert verify_proof(issued(exp=NOW + LOGIN_SECONDS), "alice", LOGIN.public, NOW) > NOW + LOGIN_SECONDS
+    for token, uid in (
+        (issued(exp=NOW + 400), "alice"),
+        (issued(exp=None), "alice"),
+        (issued(), "bob"),
+        (issued(uid=None), ""),
+    ):
+        with pytest.raises(InvalidToken):
+            verify_proof(token, uid, LOGIN.public, NOW)
+    with pytest.raises(InvalidToken):
+        verify_proof(issued(), "alice", OTHER.public, NOW)
+
+
+def pem(bits: int) -> bytes:
+    """The public half of a key of that size."""
+    from cryptography.hazmat.primitives import serialization
+
+    key = rsa.generate_private_key(65537, bits).public_key()
+    return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+@pytest.mark.parametrize("text", [b"", b"x", LOGIN_PRIVATE, pem(1024), b"\xff" * 100], ids=itertools.count())
+def test_an_rsa_key_that_is_none_or_small_is_named(text: bytes) -> None:
+    with pytest.raises(SettingsError, match="cannot use "):
+        rsa_public_key(text)
+    if text != LOGIN_PRIVATE:
+        with pytest.raises(SettingsError, match="cannot use login key"):
+            login_key(text)

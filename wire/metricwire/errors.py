@@ -40,5 +40,9 @@ class Unavailable(MetricsError):
         self.retry_after = retry_after
 
 
+class TooMany(Unavailable):
+    """Asked for more often than is allowed; worth trying again after `retry_after` seconds."""
+
+
 class SettingsError(MetricsError):
     """A settings file or command line that cannot be used; the program ends with it."""

@@ -8,6 +8,8 @@ Rules
   the caller has for the place. Of two that come to the same name the first counts; empty ones are left out.
 - A family (one HELP, one TYPE) is contiguous, families are sorted by name. Of two samples of one series the last counts.
 - Names that programs use for themselves (RESERVED) are left out: beside a server's own metrics they would pass for these.
+- A family's type is the catalogue's; if the name is not there and all its series are of one kind that applications may send
+  (stype=app, stype_id the kind), it is that one: of timers and the like .count and .sum are counters, the rest gauges.
 - No timestamps: what is shown is fresh, and a scraper must see a series end.
 - A series has the same name in both formats. OpenMetrics wants the names of counters to end in _total and those of metrics
   with a UNIT in that unit: there, counters of other names are of type unknown, and other units are told in HELP alone.
@@ -18,10 +20,11 @@ Invariant: no name, label or value, whatever is in it, starts a line, a label or
 import enum
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from metricwire import accept
 from metricwire.catalog import BY_NAME
+from metricwire.dcos import APPLICATION
 from metricwire.samples import Place, Sample, SeriesKey
 
 
@@ -32,11 +35,24 @@ class Format(enum.Enum):
     OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 
+class Kind(enum.IntEnum):
+    """What the values of a series are; a family of several kinds is UNTYPED. The number is for those who keep many."""
+
+    UNTYPED = 0
+    COUNTER = 1
+    GAUGE = 2
+
+
 CONTENT_TYPE = Format.TEXT.value
 END = b"# EOF\n"  # of an exposition in OpenMetrics
 
 # What programs say of themselves begins with one of these.
 RESERVED = ("metricstore_", "metricagent_", "metricsoperator_", "process_", "python_")
+
+# The kinds that applications send, and those whose samples are some counters, some gauges.
+_KINDS = {"counter": Kind.COUNTER, "gauge": Kind.GAUGE, "set": Kind.GAUGE}
+_SPREADS = frozenset({"timer", "histogram", "distribution", "summary"})
+_COUNTER_ENDINGS = (".count", ".sum", "_count", "_sum", "_bucket")
 
 PlaceLabels = Callable[[Place], Mapping[str, str]]
 
@@ -55,6 +71,7 @@ def render(samples: Iterable[Sample], labels: PlaceLabels = no_labels, form: For
     """The samples as an exposition, UTF-8; `labels` gives what else is known of a place. OpenMetrics still lacks its END."""
     families: dict[str, dict[bytes, float]] = {}
     names: dict[str, str] = {}
+    kinds: dict[str, set[Kind]] = {}
     labelled: dict[tuple[Place, tuple[tuple[str, str], ...]], bytes] = {}
     for series, _, value in samples:
         name = names.get(series.metric)
@@ -67,8 +84,10 @@ def render(samples: Iterable[Sample], labels: PlaceLabels = no_labels, form: For
         if text is None:
             text = labelled[where] = label_text(series, labels(series.place))
         families.setdefault(name, {})[text] = value
+        kinds.setdefault(name, set()).add(kind(series))
     return b"".join(
-        header(name, form) + b"".join([b"%b%b %b\n" % (name.encode(), text, number(value)) for text, value in series.items()])
+        header(name, form, common(kinds[name]))
+        + b"".join([b"%b%b %b\n" % (name.encode(), text, number(value)) for text, value in series.items()])
         for name, series in sorted(families.items())
     )
 
@@ -97,6 +116,21 @@ def family(metric: str) -> str:
     return "_" + name if not name or name[0].isdigit() else name
 
 
+def kind(series: SeriesKey) -> Kind:
+    """What the series is if the catalogue does not say."""
+    place = series.place
+    if place.stype != APPLICATION:
+        return Kind.UNTYPED
+    if place.stype_id in _SPREADS:
+        return Kind.COUNTER if series.metric.endswith(_COUNTER_ENDINGS) else Kind.GAUGE
+    return _KINDS.get(place.stype_id, Kind.UNTYPED)
+
+
+def common(kinds: Collection[Kind]) -> Kind:
+    """The kind of a family."""
+    return next(iter(kinds)) if len(kinds) == 1 else Kind.UNTYPED
+
+
 def label_text(series: SeriesKey, labels: Mapping[str, str]) -> bytes:
     """`{name="value",...}` of the series; it does not change as long as `labels`, those of its place, stay."""
     found: dict[str, str] = {}
@@ -120,16 +154,18 @@ def _escaped(value: str) -> str:
     return value
 
 
-def header(name: str, form: Format) -> bytes:
-    """HELP (with the unit), TYPE and UNIT of a family: from the catalogue, if it has the name; other metrics have no type."""
+def header(name: str, form: Format, of_all: Kind = Kind.UNTYPED) -> bytes:
+    """HELP (with the unit), TYPE and UNIT of a family: from the catalogue, if it has the name; else the TYPE that all share."""
     known = BY_NAME.get(name)
-    no_type = "untyped" if form is Format.TEXT else "unknown"
     if known is None:
-        return f"# TYPE {name} {no_type}\n".encode()
+        return f"# TYPE {name} {_type(of_all.name.lower(), form)}\n".encode()
     text = f"{known.help} Unit: {known.unit}.".replace("\\", "\\\\").replace("\n", "\\n")
     if form is Format.TEXT:
         return f"# HELP {name} {text}\n# TYPE {name} {known.kind}\n".encode()
     text = text.replace('"', '\\"')
-    kind = no_type if known.kind == "counter" else known.kind
     unit = f"# UNIT {name} {known.unit}\n" if name.endswith(f"_{known.unit}") else ""
-    return f"# HELP {name} {text}\n# TYPE {name} {kind}\n{unit}".encode()
+    return f"# HELP {name} {text}\n# TYPE {name} {_type(known.kind, form)}\n{unit}".encode()
+
+
+def _type(kind: str, form: Format) -> str:
+    return kind if form is Format.TEXT or kind == "gauge" else "unknown"

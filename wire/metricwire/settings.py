@@ -7,6 +7,8 @@ import msgspec
 
 from metricwire.errors import SettingsError
 
+NODE_NAME = "METRICSCLUSTER_NODE_NAME"  # set in pods from spec.nodeName: their own host name is the pod's
+
 Settings = TypeVar("Settings", bound=msgspec.Struct)
 
 

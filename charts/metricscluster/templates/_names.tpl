@@ -3,6 +3,11 @@
 {{ printf "%s-operator" .Release.Name | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
+{{/* How the names of its objects without a namespace begin; another release elsewhere has others. */}}
+{{- define "metricscluster.beyond" -}}
+{{ printf "%s-%s" .Release.Namespace .Release.Name }}
+{{- end }}
+
 {{- define "metricscluster.selector" -}}
 app.kubernetes.io/name: metricscluster
 app.kubernetes.io/instance: {{ .Release.Name }}

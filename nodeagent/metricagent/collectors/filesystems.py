@@ -14,11 +14,11 @@ Left out, as node_exporter and DC/OS do:
 import logging
 import os
 import re
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from metricagent.collector import Reading
+from metricagent.collectors.patience import Patient
 from metricagent.host import Host, InitFile
 
 logger = logging.getLogger(__name__)
@@ -31,7 +31,6 @@ NETWORK = re.compile("9p|afs|beegfs|ceph|cifs|fuse.*|gfs2|glusterfs|gpfs|lustre|
 MOUNTPOINTS = re.compile(
     r"/(dev|proc|sys|run/credentials|run/containerd|run/k3s|var/lib/(docker|containerd|containers/storage|kubelet|rancher))/.+"
 )
-PATIENCE = 2.0  # seconds that one filesystem may take to answer
 
 Stat = Callable[[Path], os.statvfs_result]
 
@@ -68,48 +67,13 @@ def readings(mountpoint: str, stat: os.statvfs_result) -> list[Reading]:
     return [Reading(metric, float(value), stype="filesystem", stype_id=shown) for metric, value in values.items()]
 
 
-class Patient:
-    """statvfs that gives up: a filesystem whose device is gone may keep its caller for ever.
-
-    The thread that waits for it is left behind, and as long as it waits the filesystem is not asked again.
-    """
-
-    def __init__(self, stat: Stat = os.statvfs, patience: float = PATIENCE) -> None:
-        self._stat = stat
-        self._patience = patience
-        self._waiting: dict[Path, threading.Thread] = {}
-
-    def __call__(self, path: Path) -> os.statvfs_result:
-        """Its answer; OSError when there is none, TimeoutError (an OSError) when it does not come."""
-        if path in self._waiting:
-            if self._waiting[path].is_alive():
-                raise TimeoutError("still no answer")
-            del self._waiting[path]
-        answer: list[os.statvfs_result | OSError] = []
-        thread = threading.Thread(target=self._ask, args=(path, answer), name=f"statvfs {path}", daemon=True)
-        thread.start()
-        thread.join(self._patience)
-        if not answer:
-            self._waiting[path] = thread
-            raise TimeoutError(f"no answer within {self._patience:g} s")
-        if isinstance(answer[0], OSError):
-            raise answer[0]
-        return answer[0]
-
-    def _ask(self, path: Path, answer: list[os.statvfs_result | OSError]) -> None:
-        try:
-            answer.append(self._stat(path))
-        except OSError as error:
-            answer.append(error)
-
-
 class Filesystems:
     """The collector; remembers which filesystems do not answer, so that the log names each once."""
 
     def __init__(self, host: Host, stat: Stat | None = None) -> None:
         self._file = InitFile(host, "mounts")
         self._root = host.root
-        self._stat = stat or Patient()
+        self._stat = stat or Patient[Path, os.statvfs_result](os.statvfs)
         self._silent: set[str] = set()
 
     def collect(self, _: float) -> list[Reading]:

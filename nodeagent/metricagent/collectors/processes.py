@@ -1,22 +1,23 @@
 """Number of processes: those that the host's procfs shows, which is all of its PID namespace."""
 
-import psutil
+import os
+from collections.abc import Iterable
 
 from metricagent.collector import Reading
 from metricagent.host import Host
 
 
-def parse(pids: list[int]) -> list[Reading]:
-    """Readings from a list of process ids."""
-    return [Reading("proc_total", float(len(pids)))]
+def parse(names: Iterable[str]) -> list[Reading]:
+    """Readings from the names of what is in procfs."""
+    return [Reading("proc_total", float(sum(1 for name in names if name.isdecimal())))]
 
 
 class Processes:
-    """The collector; psutil.PROCFS_PATH says where it looks."""
+    """The collector."""
 
-    def __init__(self, _: Host) -> None:
-        pass
+    def __init__(self, host: Host) -> None:
+        self._path = host.proc
 
     def collect(self, _: float) -> list[Reading]:
         """Processes now."""
-        return parse(psutil.pids())
+        return parse(os.listdir(self._path))  # noqa: PTH208 names alone; thousands of them

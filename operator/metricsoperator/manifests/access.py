@@ -1,7 +1,9 @@
-"""Who may do what, and who may talk to whom: ServiceAccounts, the Secret with the keys, NetworkPolicies.
+"""Who may do what, and who may talk to whom: ServiceAccounts and what they are granted, the Secret with the keys,
+NetworkPolicies.
 
-No Role: agents need no right in the API server, and the store reads only its public keys, which Kubernetes allows to every
-ServiceAccount (ClusterRole system:service-account-issuer-discovery).
+The chart's ClusterRoles are bound where they are used: agents list and watch pods, whose names containers have; store and
+agents ask what RBAC permits the ServiceAccount whose token they are shown. The API server's public keys, with which such tokens
+are checked, may be read by every ServiceAccount (ClusterRole system:service-account-issuer-discovery).
 """
 
 import base64
@@ -9,26 +11,30 @@ from dataclasses import dataclass
 from typing import Any
 
 from metricsoperator import names
-from metricsoperator.manifests.metadata import Manifest, Site, metadata
+from metricsoperator.agents import StatsD
+from metricsoperator.manifests.metadata import Manifest, Site, cluster_metadata, metadata
 from metricsoperator.spec import MetricsCluster
 from metricwire import tokens
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """A generated pair and the tokens made with it; all texts."""
+    """A generated pair, the tokens made with it, and a pair for login tokens; all texts."""
 
     private: str
     public: str
     admin_token: str
     agent_token: str
+    login_private: str
+    login_public: str
 
 
 def new_keys(now: int) -> Keys:
-    """A fresh pair, a token for administrators and one for agents that may only write; `now` in seconds."""
+    """Fresh pairs, a token for administrators and one for agents that may only write; `now` in seconds. Takes 0.1 s or so."""
     private, public = tokens.new_pair()
     admin = tokens.sign(private, "admin", ["admin"], issued=now)
-    return Keys(private, public, admin, tokens.sign(private, "agent", ["writer"], issued=now))
+    agent = tokens.sign(private, "agent", ["writer"], issued=now)
+    return Keys(private, public, admin, agent, *tokens.new_login_pair())
 
 
 def service_account(cluster: MetricsCluster, component: str, site: Site) -> Manifest:
@@ -41,6 +47,35 @@ def service_account(cluster: MetricsCluster, component: str, site: Site) -> Mani
     }
 
 
+def granted(cluster: MetricsCluster) -> dict[str, tuple[str, ...]]:
+    """The rights in the whole cluster that this MetricsCluster uses, and which of its parts use each."""
+    node = cluster.spec.node_agent
+    used = {
+        names.PODS: (names.AGENT,) if node.containers.enabled or node.statsd.enabled or node.scrape.enabled else (),
+        names.REVIEWS: (names.STORE, names.AGENT) if cluster.spec.auth.kubernetes else (),
+    }
+    return {right: parts for right, parts in used.items() if parts}
+
+
+def cluster_role_bindings(cluster: MetricsCluster, site: Site) -> list[Manifest]:
+    """One for each right; none where the operator has no ClusterRoles to bind."""
+    rights = granted(cluster) if site.cluster_roles else {}
+    return [_binding(cluster, site, names.cluster_role(site.cluster_roles, right), parts) for right, parts in rights.items()]
+
+
+def _binding(cluster: MetricsCluster, site: Site, role: str, parts: tuple[str, ...]) -> Manifest:
+    name = names.cluster_binding(cluster.name, cluster.namespace, role)
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": cluster_metadata(cluster, parts[-1], name, site),
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+        "subjects": [
+            {"kind": "ServiceAccount", "name": f"{cluster.name}-{part}", "namespace": cluster.namespace} for part in parts
+        ],
+    }
+
+
 def key_secret(cluster: MetricsCluster, site: Site, keys: Keys) -> Manifest:
     """The Secret; it is made once and never written again."""
     entries = {
@@ -48,6 +83,8 @@ def key_secret(cluster: MetricsCluster, site: Site, keys: Keys) -> Manifest:
         names.PUBLIC_KEY: keys.public,
         names.ADMIN_TOKEN: keys.admin_token,
         names.AGENT_TOKEN: keys.agent_token,
+        names.LOGIN_PRIVATE_KEY: keys.login_private,
+        names.LOGIN_PUBLIC_KEY: keys.login_public,
     }
     return {
         "apiVersion": "v1",
@@ -62,19 +99,25 @@ def network_policies(cluster: MetricsCluster, site: Site) -> list[Manifest]:
     """What may flow; all else to and from the pods is denied, where the network enforces it.
 
     To the store: agents, pods with the client label, pods of its namespace; everyone, where its Service is open to the outside.
-    To an agent: every pod, as each may ask its node's agent. Out: names, the store, the API server's keys.
+    To an agent: every pod, as each may ask its node's agent and send it StatsD; everyone, where that port is the host's. Out:
+    names, the store, the API server where its keys or the pods are read, every pod where pods are scraped.
     """
     store, agent = (names.selector(cluster.name, component) for component in (names.STORE, names.AGENT))
     near = [{"podSelector": {}}, {"namespaceSelector": {}, "podSelector": {"matchLabels": {names.CLIENT_LABEL: "true"}}}]
     api: Manifest = {"ports": [_port(names.STORE_API_PORT)], "from": near}
     if cluster.spec.store.service.type != "ClusterIP":
         del api["from"]
-    store_out = [_NAMES, {"ports": [_port(443), _port(6443)]}] if cluster.spec.auth.kubernetes else [_NAMES]
+    store_out = [_NAMES, _API_SERVER] if cluster.spec.auth.kubernetes else [_NAMES]
     agent_in = [
         {"ports": [_port(names.AGENT_API_PORT)], "from": [{"namespaceSelector": {}}]},
         {"ports": [_port(names.AGENT_METRICS_PORT)], "from": near},
+        *_statsd(cluster.spec.node_agent.statsd),
     ]
     agent_out = [_NAMES, {"ports": [_port(names.STORE_API_PORT)], "to": [{"podSelector": {"matchLabels": store}}]}]
+    if granted(cluster):
+        agent_out.append(_API_SERVER)
+    if cluster.spec.node_agent.scrape.enabled:
+        agent_out.append({"to": [{"namespaceSelector": {}}]})  # a pod names its port itself
     return [
         _policy(cluster, names.STORE, site, store, [api, {"ports": [_port(names.STORE_OPS_PORT)], "from": near}], store_out),
         _policy(cluster, names.AGENT, site, agent, agent_in, agent_out),
@@ -97,8 +140,17 @@ def _policy(
     }
 
 
+def _statsd(wanted: StatsD) -> list[Manifest]:
+    """Who may send StatsD: pods; by the host's port whoever reaches the node, whose addresses no selector names."""
+    if not wanted.enabled:
+        return []
+    flow: Manifest = {"ports": [_port(wanted.port, "UDP")]}
+    return [flow if wanted.host_port else flow | {"from": [{"namespaceSelector": {}}]}]
+
+
 def _port(number: int, protocol: str = "TCP") -> Manifest:
     return {"port": number, "protocol": protocol}
 
 
 _NAMES: Manifest = {"ports": [_port(53, "UDP"), _port(53)]}
+_API_SERVER: Manifest = {"ports": [_port(443), _port(6443)]}

@@ -4,11 +4,13 @@ The same for a pod and for `metricscluster up`: only the places differ, and they
 """
 
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 import msgspec
 
 from metricsoperator import names
+from metricsoperator.auth import LoginKey
 from metricsoperator.manifests.metadata import Manifest, Site, metadata
 from metricsoperator.spec import MetricRule, MetricsCluster
 from metricwire.catalog import FREQUENCY, METRICS
@@ -17,28 +19,40 @@ from metricwire.units import duration, quantity
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiServer:
-    """How the store checks ServiceAccount tokens: where the API server's keys are, and who the agents are."""
+    """Where the API server is, and who we are to it."""
 
-    url: str
-    token_file: str
-    ca_file: str
-    agents: str  # system:serviceaccount:<namespace>:<name>
+    url: str = "https://kubernetes.default.svc"
+    token_file: str = f"{names.API_SERVER_DIRECTORY}/token"
+    ca_file: str = f"{names.API_SERVER_DIRECTORY}/ca.crt"
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """As both programs name it."""
+        return {"url": self.url, "token-file": self.token_file, "ca-file": self.ca_file}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StorePlaces:
-    """Where a store listens, keeps its data and finds keys. `api_server` None: no ServiceAccount tokens."""
+    """Where a store listens, keeps its data and finds keys.
+
+    `api_server` None: no ServiceAccount tokens; `users` "": nobody logs in.
+    """
 
     address: str
     ops_address: str
     directory: str
     public_key_files: tuple[str, ...]
     api_server: ApiServer | None = None
+    login_key_files: tuple[str, ...] = ()
+    users: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentPlaces:
-    """Where an agent finds its host and its store, spools, and listens. `anonymous`: its DC/OS routes need no token."""
+    """Where an agent finds its host and its store, spools, and listens.
+
+    `api_server` None: no ServiceAccount tokens; `pods` None: nothing is known of pods; no `statsd_address`: no StatsD.
+    """
 
     proc: str
     sys: str
@@ -49,28 +63,27 @@ class AgentPlaces:
     address: str
     metrics_address: str
     public_key_files: tuple[str, ...]
-    anonymous: bool = False
+    login_key_files: tuple[str, ...] = ()
+    api_server: ApiServer | None = None
+    pods: ApiServer | None = None
+    statsd_address: str = ""
 
 
 def store_pod(cluster: MetricsCluster) -> StorePlaces:
     """The places within the store's pod."""
-    server = ApiServer(
-        url="https://kubernetes.default.svc",
-        token_file=f"{names.API_SERVER_DIRECTORY}/token",
-        ca_file=f"{names.API_SERVER_DIRECTORY}/ca.crt",
-        agents=names.agent_subject(cluster.name, cluster.namespace),
-    )
     return StorePlaces(
         address=f"0.0.0.0:{names.STORE_API_PORT}",
         ops_address=f"0.0.0.0:{names.STORE_OPS_PORT}",
         directory=names.STORE_DIRECTORY,
         public_key_files=key_files(cluster),
-        api_server=server if cluster.spec.auth.kubernetes else None,
+        api_server=ApiServer() if cluster.spec.auth.kubernetes else None,
+        login_key_files=tuple(_key_file(key.secret_name, key.private_key) for key in login_keys(cluster)),
+        users=names.USER_DIRECTORY if cluster.spec.auth.login_users.secret_name else "",
     )
 
 
-def agent_pod(cluster: MetricsCluster) -> AgentPlaces:
-    """The places within an agent's pod."""
+def agent_pod(cluster: MetricsCluster, *, knows_pods: bool) -> AgentPlaces:
+    """The places within an agent's pod. `knows_pods`: whether it may list them."""
     return AgentPlaces(
         proc=names.HOST_PROC,
         sys=names.HOST_SYS,
@@ -81,13 +94,29 @@ def agent_pod(cluster: MetricsCluster) -> AgentPlaces:
         address=f"0.0.0.0:{names.AGENT_API_PORT}",
         metrics_address=f"0.0.0.0:{names.AGENT_METRICS_PORT}",
         public_key_files=key_files(cluster),
+        login_key_files=tuple(_key_file(key.secret_name, key.public_key) for key in login_keys(cluster)),
+        api_server=ApiServer() if cluster.spec.auth.kubernetes else None,
+        pods=ApiServer() if knows_pods else None,
+        statsd_address=f"0.0.0.0:{cluster.spec.node_agent.statsd.port}",
     )
 
 
 def key_files(cluster: MetricsCluster) -> tuple[str, ...]:
     """Where a pod finds the public keys: the generated one and those the resource names."""
-    further = (key_path(key.secret_name, key.key) for key in cluster.spec.auth.public_keys)
-    return tuple(f"{names.KEY_DIRECTORY}/{path}" for path in (names.PUBLIC_KEY, *further))
+    further = (_key_file(key.secret_name, key.key) for key in cluster.spec.auth.public_keys)
+    return (f"{names.KEY_DIRECTORY}/{names.PUBLIC_KEY}", *further)
+
+
+def _key_file(secret: str, key: str) -> str:
+    return f"{names.KEY_DIRECTORY}/{key_path(secret, key)}"
+
+
+def login_keys(cluster: MetricsCluster) -> tuple[LoginKey, ...]:
+    """The pairs for login tokens, the one that signs first; none where nobody can log in."""
+    auth = cluster.spec.auth
+    if not auth.login_users.secret_name:
+        return ()
+    return auth.login_keys or (LoginKey(secret_name=names.keys(cluster.name)),)
 
 
 def key_path(secret: str, key: str) -> str:
@@ -114,13 +143,10 @@ def store_config(cluster: MetricsCluster, places: StorePlaces) -> dict[str, Any]
         },
     }
     if server := places.api_server:
-        ours["kubernetes"] = {
-            "url": server.url,
-            "token-file": server.token_file,
-            "ca-file": server.ca_file,
-            "audience": names.AUDIENCE,
-            "agents": server.agents,
-        }
+        agents = names.agent_subject(cluster.name, cluster.namespace)
+        ours["kubernetes"] = server.settings | {"audience": names.AUDIENCE, "agents": agents}
+    if places.users:
+        ours["login"] = {"key-files": list(places.login_key_files), "users": places.users}
     return {"main": {"addr": places.address}, "metric-store": ours, "metrics": metrics(cluster)}
 
 
@@ -128,7 +154,8 @@ def agent_config(cluster: MetricsCluster, places: AgentPlaces) -> dict[str, Any]
     """The agent's JSON settings."""
     agent = cluster.spec.node_agent
     collectors = {name: getattr(agent.collectors, name) for name in agent.collectors.__struct_fields__}
-    return {
+    collectors["containers"] = agent.containers.enabled
+    made: dict[str, Any] = {
         "cluster": cluster.cluster,
         "interval": _seconds(agent.interval),
         "collectors": collectors,
@@ -137,11 +164,27 @@ def agent_config(cluster: MetricsCluster, places: AgentPlaces) -> dict[str, Any]
         "spool": {"directory": places.spool_directory, "bytes": quantity(agent.spool.size)},
         "api": {
             "address": places.address,
-            "anonymous": places.anonymous,
+            "anonymous": cluster.spec.auth.anonymous_agents,
             "public-key-files": list(places.public_key_files),
+            "login-key-files": list(places.login_key_files),
         },
         "metrics-address": places.metrics_address,
     }
+    if server := places.api_server:
+        made["api"]["kubernetes"] = server.settings | {"audience": names.AUDIENCE}
+    if server := places.pods:
+        made["pods"] = server.settings | {"labels": list(agent.containers.labels)}
+    if agent.statsd.enabled and places.statsd_address:
+        made["statsd"] = {"address": places.statsd_address, "series-per-pod": agent.statsd.series_per_pod}
+    if agent.textfile.directory:
+        made["textfile"] = {"directory": str(PurePosixPath(places.root) / agent.textfile.directory.lstrip("/"))}
+    if agent.scrape.enabled and places.pods:
+        made["scrape"] = {
+            "enabled": True,
+            "interval": _seconds(agent.scrape.interval or agent.interval),
+            "series-per-pod": agent.scrape.series_per_pod,
+        }
+    return made
 
 
 def metrics(cluster: MetricsCluster) -> dict[str, dict[str, Any]]:

@@ -19,6 +19,7 @@ class Site:
     registry: str
     tag: str
     mount_propagation: str = "HostToContainer"
+    cluster_roles: str = ""  # how the names of the chart's ClusterRoles begin; "": there are none that we may bind
 
 
 def image(cluster: MetricsCluster, component: str, site: Site) -> str:
@@ -40,6 +41,12 @@ def metadata(cluster: MetricsCluster, component: str, name: str, site: Site) -> 
         "labels": names.labels(cluster.name, component, label),
         "ownerReferences": [owner(cluster)],
     }
+
+
+def cluster_metadata(cluster: MetricsCluster, component: str, name: str, site: Site) -> Manifest:
+    """Metadata of an object without a namespace: nothing collects it but the operator, which knows it by its labels."""
+    labels: dict[str, str] = metadata(cluster, component, name, site)["labels"]
+    return {"name": name, "labels": labels | {names.NAMESPACE_LABEL: cluster.namespace}}
 
 
 def owner(cluster: MetricsCluster) -> Manifest:

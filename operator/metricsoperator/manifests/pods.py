@@ -5,10 +5,11 @@ from typing import Any
 import msgspec
 
 from metricsoperator import names
-from metricsoperator.manifests.config import key_path
+from metricsoperator.manifests.config import key_path, login_keys
 from metricsoperator.manifests.metadata import Manifest
 from metricsoperator.pods import Pod
 from metricsoperator.spec import MetricsCluster
+from metricwire.settings import NODE_NAME
 
 USER = 65532  # numeric, so that the kubelet can check runAsNonRoot; the same in the Dockerfiles
 
@@ -70,6 +71,11 @@ def resources(pod: Pod, requests: dict[str, str], limits: dict[str, str]) -> Man
     return {"requests": requests | pod.resources.requests, "limits": limits | pod.resources.limits}
 
 
+def node_name() -> Manifest:
+    """The variable that tells a container on which node it is."""
+    return {"name": NODE_NAME, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "spec.nodeName"}}}
+
+
 def probe(path: str, port: str, *, period: int, failures: int) -> Manifest:
     """An HTTP probe every `period` seconds that fails after `failures` in a row."""
     return {"httpGet": {"path": path, "port": port}, "periodSeconds": period, "failureThreshold": failures, "timeoutSeconds": 3}
@@ -85,11 +91,19 @@ def config_volume(name: str) -> Manifest:
     return {"name": "config", "configMap": {"name": name}}
 
 
-def key_volume(cluster: MetricsCluster) -> Manifest:
-    """The public keys that tokens are checked with. Never the private one."""
+def key_volume(cluster: MetricsCluster, component: str) -> Manifest:
+    """The public keys that tokens are checked with; the store, which signs login tokens, has the private half of their key."""
     generated = _secret(names.keys(cluster.name), names.PUBLIC_KEY, names.PUBLIC_KEY)
     further = [_secret(key.secret_name, key.key, key_path(key.secret_name, key.key)) for key in cluster.spec.auth.public_keys]
+    for key in login_keys(cluster):
+        entry = key.private_key if component == names.STORE else key.public_key
+        further.append(_secret(key.secret_name, entry, key_path(key.secret_name, entry), optional=True))
     return _projected("keys", [generated, *further])
+
+
+def user_volume(secret: str) -> Manifest:
+    """Who may log in. It may come after the store, which watches it."""
+    return {"name": "users", "secret": {"secretName": secret, "optional": True, "defaultMode": 0o440}}
 
 
 def agent_token_volume(cluster: MetricsCluster) -> Manifest:
@@ -101,7 +115,7 @@ def agent_token_volume(cluster: MetricsCluster) -> Manifest:
 
 
 def api_server_volume() -> Manifest:
-    """What the store needs to read the API server's public keys, which any ServiceAccount may."""
+    """What it takes to ask the API server: a token of the part's ServiceAccount, and the authority of its certificate."""
     authority = {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}
     return _projected(
         "apiserver", [{"serviceAccountToken": {"expirationSeconds": 3600, "path": "token"}}, {"configMap": authority}]
@@ -113,8 +127,9 @@ def scratch_volume(name: str, size: str) -> Manifest:
     return {"name": name, "emptyDir": {"sizeLimit": size}}
 
 
-def _secret(name: str, key: str, path: str) -> Manifest:
-    return {"secret": {"name": name, "items": [{"key": key, "path": path}]}}
+def _secret(name: str, key: str, path: str, *, optional: bool = False) -> Manifest:
+    found: Manifest = {"name": name, "items": [{"key": key, "path": path}]}
+    return {"secret": found | ({"optional": True} if optional else {})}
 
 
 def _projected(name: str, sources: list[Manifest]) -> Manifest:

@@ -47,10 +47,13 @@ def _container(cluster: MetricsCluster, site: Site) -> Manifest:
     ]
     if cluster.spec.auth.kubernetes:
         mounts.append(pods.mount("apiserver", names.API_SERVER_DIRECTORY))
+    if cluster.spec.auth.login_users.secret_name:
+        mounts.append(pods.mount("users", names.USER_DIRECTORY))
     return pods.container(
         names.STORE,
         image(cluster, names.STORE, site),
         cluster,
+        env=[pods.node_name()],
         ports=[
             {"name": "api", "containerPort": names.STORE_API_PORT, "protocol": "TCP"},
             {"name": "ops", "containerPort": names.STORE_OPS_PORT, "protocol": "TCP"},
@@ -68,8 +71,14 @@ def _container(cluster: MetricsCluster, site: Site) -> Manifest:
 
 
 def _volumes(cluster: MetricsCluster) -> list[Manifest]:
-    volumes = [pods.config_volume(names.store(cluster.name)), pods.key_volume(cluster), pods.scratch_volume("tmp", "256Mi")]
-    return [*volumes, pods.api_server_volume()] if cluster.spec.auth.kubernetes else volumes
+    auth = cluster.spec.auth
+    return [
+        pods.config_volume(names.store(cluster.name)),
+        pods.key_volume(cluster, names.STORE),
+        pods.scratch_volume("tmp", "256Mi"),
+        *([pods.api_server_volume()] if auth.kubernetes else []),
+        *([pods.user_volume(auth.login_users.secret_name)] if auth.login_users.secret_name else []),
+    ]
 
 
 def _claim(cluster: MetricsCluster, size: str) -> Manifest:

@@ -1,6 +1,6 @@
 """The forms of what we answer. They describe: answers are written by what makes them, and tests hold them to these forms."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -70,11 +70,27 @@ class Datapoint(msgspec.Struct, frozen=True):
     tags: dict[str, str] | UnsetType = UNSET
 
 
+class Dimensions(msgspec.Struct, frozen=True):
+    """Whose DC/OS datapoints they are. What is not known is left out."""
+
+    mesos_id: Annotated[str, Meta(description="The node.")]
+    hostname: Annotated[str, Meta(description="The node.")]
+    cluster_id: str
+    container_id: str | UnsetType = UNSET
+    executor_id: Annotated[str | UnsetType, Meta(description="The pod's UID.")] = UNSET
+    framework_name: Annotated[str | UnsetType, Meta(description="The workload: the Deployment, the CronJob ...")] = UNSET
+    framework_id: Annotated[str | UnsetType, Meta(description="The workload's kind.")] = UNSET
+    framework_role: Annotated[str | UnsetType, Meta(description="The namespace.")] = UNSET
+    task_name: Annotated[str | UnsetType, Meta(description="The pod.")] = UNSET
+    task_id: Annotated[str | UnsetType, Meta(description="namespace/pod/container")] = UNSET
+    labels: Annotated[dict[str, str] | UnsetType, Meta(description="The pod's.")] = UNSET
+
+
 class Message(msgspec.Struct, frozen=True):
     """What the DC/OS Metrics API says of one thing."""
 
     datapoints: list[Datapoint]
-    dimensions: dict[str, Any]
+    dimensions: Dimensions
 
 
 class Pong(msgspec.Struct, frozen=True):

@@ -5,18 +5,32 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from metricstore.api.accounts import Accounts, read_file
 from metricwire.errors import Forbidden, InvalidToken, SettingsError
-from metricwire.tokens import Claims, is_published, public_key, verify
+from metricwire.reviews import Reviews
+from metricwire.serviceaccounts import ClusterKeys
+from metricwire.tokens import (
+    REFUSED,
+    Claims,
+    Kind,
+    LoginKey,
+    bearer,
+    is_published,
+    key_id,
+    opened,
+    public_key,
+    verify,
+    verify_login,
+)
+from metricwire.watched import Watched
 
 logger = logging.getLogger(__name__)
 
 CACHE_MAX = 4096  # tokens whose check is remembered
-REREAD = 5.0  # seconds after which key files are looked at again: a removed key is dead in 10 s
 
 
 class Permission(enum.Enum):
@@ -26,9 +40,12 @@ class Permission(enum.Enum):
     READ = "read"
     WRITE = "write"
     ADMIN = "admin"
+    DCOS_NODE = "dcos:adminrouter:ops:system-metrics"  # reading, by DC/OS's name: the node that answers
+    DCOS_AGENT = "dcos:adminrouter:system:agent"  # reading, by DC/OS's name: a node asked by its name
 
 
-WORDS = {Permission.READ: "read", Permission.WRITE: "write", Permission.ADMIN: "do what needs the role admin"}
+READING = {Permission.READ, Permission.DCOS_NODE, Permission.DCOS_AGENT}
+WORDS = dict.fromkeys(READING, "read") | {Permission.WRITE: "write", Permission.ADMIN: "do what needs the role admin"}
 
 
 class Caller(NamedTuple):
@@ -41,24 +58,12 @@ class Caller(NamedTuple):
 ANYBODY = Caller("anybody")
 
 
-class ServiceAccounts(Protocol):
-    """Checks Kubernetes ServiceAccount tokens."""
+class Cluster(NamedTuple):
+    """The Kubernetes cluster whose ServiceAccount tokens count; `agents` is the subject of the node agents."""
 
+    keys: ClusterKeys
+    reviews: Reviews
     agents: str
-
-    @property
-    def until(self) -> float:
-        """Until when what was checked may be taken for checked (seconds); over at once when the keys change."""
-        ...
-
-    @property
-    def version(self) -> int:
-        """Another one when the keys have changed."""
-        ...
-
-    async def verify(self, token: str) -> Claims:
-        """The claims; InvalidToken otherwise."""
-        ...
 
 
 class KeyRing:
@@ -71,55 +76,30 @@ class KeyRing:
     def __init__(
         self, fixed: str, files: Sequence[str], clock: Callable[[], float] = time.monotonic, *, dev: bool = False
     ) -> None:
-        self._fixed = [public_key(fixed)] if fixed else []
         self._dev = dev
-        if not all(map(self._may_count, self._fixed)):
-            raise SettingsError(
-                "cannot start with the key of cc-metric-store's documentation, which everybody has; --dev allows it"
-            )
-        self._paths = [Path(file) for file in files]
-        self._clock = clock
-        self._texts: dict[Path, str] = {}
-        self._keys: list[Ed25519PublicKey] = []
-        self._read_at = -REREAD
-        self.version = 0
+        self._fixed = [self._fixed_key(fixed)] if fixed else []
+        self._watched = Watched(lambda: files, read=read_file, make=self._key, clock=clock, logger=logger) if files else None
 
     def keys(self) -> list[Ed25519PublicKey]:
         """The keys; `version` changes with them."""
-        if self._paths and self._clock() - self._read_at >= REREAD:
-            self._read_at = self._clock()
-            texts = {path: text for path in self._paths if (text := self._text(path))}
-            if texts != self._texts:
-                self._texts, self._keys = texts, self._usable(texts)
-                if self.version:
-                    logger.info("the keys for tokens changed: %d of them come from files now", len(self._keys))
-                self.version += 1
-        return self._fixed + self._keys
+        return self._fixed + self._watched.values() if self._watched else self._fixed
 
-    def _may_count(self, key: Ed25519PublicKey) -> bool:
-        return self._dev or not is_published(key)
+    @property
+    def version(self) -> int:
+        """Another one when the keys have changed."""
+        return self._watched.version if self._watched else 0
 
-    def _text(self, path: Path) -> str:
+    def _fixed_key(self, text: str) -> Ed25519PublicKey:
         try:
-            return path.read_text(errors="replace").strip()
-        except OSError as error:
-            if self._texts or self.version == 0:
-                logger.warning("cannot read key file %s: %s", path, error.strerror)
-            return ""
+            return self._key("", text.encode())
+        except SettingsError as error:
+            raise SettingsError(f"cannot start with main.jwt-public-key: {error}") from error
 
-    def _usable(self, texts: Mapping[Path, str]) -> list[Ed25519PublicKey]:
-        keys = []
-        for path, text in texts.items():
-            try:
-                key = public_key(text)
-            except SettingsError as error:
-                logger.warning("key file %s is left out: %s", path, error)
-                continue
-            if self._may_count(key):
-                keys.append(key)
-            else:
-                logger.warning("key file %s is left out: everybody has this key; --dev allows it", path)
-        return keys
+    def _key(self, _: str, text: bytes) -> Ed25519PublicKey:
+        key = public_key(text.decode(errors="replace"))
+        if is_published(key) and not self._dev:
+            raise SettingsError("it is the key of cc-metric-store's documentation, which everybody has; --dev allows it")
+        return key
 
 
 class Gate:
@@ -129,66 +109,90 @@ class Gate:
         self,
         ring: KeyRing,
         *,
-        service_accounts: ServiceAccounts | None = None,
+        cluster: Cluster | None = None,
+        accounts: Accounts | None = None,
         strict_roles: bool = False,
         expiring: bool = False,
         open_to_all: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._ring, self._service_accounts, self._clock = ring, service_accounts, clock
+        self._ring, self._cluster, self._accounts, self._clock = ring, cluster, accounts, clock
         self._strict, self._expiring, self._open = strict_roles, expiring, open_to_all
         self._checked: dict[str, tuple[Claims, float]] = {}  # by token, with the time until which that counts
-        self._version = (0, 0)
+        self._version = (0, 0, 0)
 
-    async def admit(self, authorization: str | None, needed: Permission) -> Caller:
-        """Who asks. InvalidToken without a valid token, Forbidden when it does not permit what is needed."""
+    async def admit(self, authorization: str | None, needed: Permission, method: str = "", path: str = "") -> Caller:
+        """Who asks. InvalidToken without a valid token, Forbidden when it does not permit what is needed.
+
+        `method` and `path` are of the request: what Kubernetes' RBAC speaks of.
+        """
         if needed is Permission.PUBLIC or self._open:
             return ANYBODY
         claims = await self._claims(bearer(authorization))
-        if self._service_accounts and claims.subject == self._service_accounts.agents and claims.node:
-            if needed is not Permission.WRITE:
-                raise Forbidden(f"cannot {WORDS[needed]}: a node agent's token is for writing")
-            return Caller(claims.subject, claims.node)
-        if not self._permits(claims, needed):
+        if claims.kind is Kind.KUBERNETES:
+            return await self._admit_service_account(claims, needed, method, path)
+        if claims.kind is Kind.LOGIN:
+            self._check_login(claims, needed)
+        elif not self._permits(claims, needed):
             raise Forbidden(f"cannot {WORDS[needed]}: the token's roles do not permit it")
         return Caller(claims.subject)
 
+    async def _admit_service_account(self, claims: Claims, needed: Permission, method: str, path: str) -> Caller:
+        """A node agent writes its own host; all others do what RBAC grants them."""
+        assert self._cluster is not None, "BUG: a ServiceAccount token without a cluster to check it"
+        if claims.subject == self._cluster.agents and claims.node:
+            if needed is not Permission.WRITE:
+                raise Forbidden(f"cannot {WORDS[needed]}: a node agent's token is for writing")
+            return Caller(claims.subject, claims.node)
+        await self._cluster.reviews.permit(claims.subject, method, path)
+        return Caller(claims.subject)
+
+    def _check_login(self, claims: Claims, needed: Permission) -> None:
+        """What counts is what the user may do now, not when the token was issued."""
+        user = self._accounts.user(claims.subject) if self._accounts else None
+        if user is None:
+            raise InvalidToken(REFUSED)
+        if needed not in (Permission.DCOS_NODE, Permission.DCOS_AGENT):
+            raise Forbidden(f"cannot {WORDS[needed]}: a login opens /system/v1/ alone")
+        if not opened(user.permissions, needed.value):
+            raise Forbidden(f"cannot {WORDS[needed]}: {user.uid} lacks the permission {needed.value}")
+
     def _permits(self, claims: Claims, needed: Permission) -> bool:
-        if claims.subject.startswith("system:serviceaccount:"):
-            return False
-        if "admin" in claims.roles or needed is Permission.READ:
+        if "admin" in claims.roles or needed in READING:
             return True
         writes = not self._strict or not claims.roles.isdisjoint({"api", "writer"})
         return needed is Permission.WRITE and writes
 
     async def _claims(self, token: str) -> Claims:
         keys, now = self._ring.keys(), self._clock()
-        version = (self._ring.version, self._service_accounts.version if self._service_accounts else 0)
+        login_keys = self._accounts.keys() if self._accounts else {}
+        version = (
+            self._ring.version,
+            self._accounts.version if self._accounts else 0,
+            self._cluster.keys.version if self._cluster else 0,
+        )
         if self._version != version:
             self._checked.clear()
             self._version = version
         known = self._checked.get(token)
         if known is not None and now < known[1]:
             return known[0]
-        until = math.inf
-        try:
-            claims = verify(token, keys, now, expiring=self._expiring)
-        except InvalidToken:
-            if self._service_accounts is None:
-                raise
-            claims = await self._service_accounts.verify(token)
-            until = self._service_accounts.until
+        claims, until = await self._verified(token, keys, login_keys, now)
         if len(self._checked) >= CACHE_MAX:
             self._checked.clear()
         self._checked[token] = claims, until if claims.expires is None else min(until, claims.expires)
         return claims
 
-
-def bearer(authorization: str | None) -> str:
-    """The token of an Authorization header, as `Bearer <token>` or DC/OS's `token=<token>`. InvalidToken without one."""
-    scheme, _, token = (authorization or "").strip().partition(" ")
-    if scheme.lower() == "bearer" and token.strip():
-        return token.strip()
-    if scheme.startswith("token=") and not token:
-        return scheme.removeprefix("token=")
-    raise InvalidToken("cannot see who is asking: send the header Authorization: Bearer <token>")
+    async def _verified(
+        self, token: str, keys: Sequence[Ed25519PublicKey], login_keys: Mapping[str, LoginKey], now: float
+    ) -> tuple[Claims, float]:
+        """The claims, and until when they count besides their own end. The key that a token names says whose it is."""
+        name = key_id(token)
+        if name in login_keys:
+            return verify_login(token, login_keys, now), math.inf
+        try:
+            return verify(token, keys, now, expiring=self._expiring), math.inf
+        except InvalidToken:
+            if self._cluster is None:
+                raise
+        return await self._cluster.keys.verify(token), self._cluster.keys.until

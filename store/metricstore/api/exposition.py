@@ -15,7 +15,7 @@ import orjson
 from numpy.typing import NDArray
 
 from metricwire import exposition
-from metricwire.exposition import Format, PlaceLabels
+from metricwire.exposition import Format, Kind, PlaceLabels
 from metricwire.samples import Place, SeriesKey
 
 UNKNOWN, LEFT_OUT = -1, -2  # instead of a metric's number: not learned yet; never shown
@@ -59,11 +59,13 @@ class Exposition:
     def _forget(self) -> None:
         self._metric_of = np.full(ROOM, UNKNOWN, np.int32)  # by number of a series, as the next one
         self._labels_number_of = np.zeros(ROOM, np.int32)
+        self._kind_of = np.zeros(ROOM, np.int8)
         self._metrics: dict[str, int] = {}
         self._family_of: list[int] = []  # by number of a metric
         self._families, self._labels = Numbered(), Numbered()
         self._cluster_of: list[str] = []  # by number of labels
         self._known: dict[tuple[Place, tuple[tuple[str, str], ...]], int] = {}
+        self._kinds = False  # whether any series has a kind of its own
         self._twins = False  # whether two series may have the same name and labels
 
     def unknown(self, numbers: Numbers, generation: int) -> Numbers:
@@ -76,17 +78,21 @@ class Exposition:
             missing = max(missing, len(self._metric_of))
             self._metric_of = np.concatenate([self._metric_of, np.full(missing, UNKNOWN, np.int32)])
             self._labels_number_of = np.concatenate([self._labels_number_of, np.zeros(missing, np.int32)])
+            self._kind_of = np.concatenate([self._kind_of, np.zeros(missing, np.int8)])
         found: Numbers = numbers[self._metric_of[numbers] == UNKNOWN]
         return found
 
     def learn(self, numbers: Numbers, keys: Sequence[SeriesKey]) -> None:
         """What these series are."""
-        metrics, labels = [], []
+        metrics, labels, kinds = [], [], []
         for key in keys:
             metric = self._metrics.get(key.metric)
             metrics.append(self._add_metric(key.metric) if metric is None else metric)
             known = self._known.get((key.place, key.tags))
             labels.append(self._add_labels(key) if known is None else known)
+            kinds.append(exposition.kind(key))
+        self._kind_of[numbers] = kinds
+        self._kinds |= any(kinds)
         self._metric_of[numbers] = metrics
         self._labels_number_of[numbers] = labels
 
@@ -128,10 +134,12 @@ class Exposition:
         order = np.argsort(ranks[families], kind="stable")
         chosen, families = chosen[order], families[order]
         lines = list(map(operator.add, self._texts(labels[chosen]), _texts_of(fresh.values[chosen])))
-        begins = [0, *(np.flatnonzero(np.diff(families)) + 1).tolist(), len(lines)] if lines else []
+        begins = [0, *(np.flatnonzero(np.diff(families)) + 1).tolist()] if lines else []
+        untyped = [Kind.UNTYPED] * len(begins)
+        kinds = _common_kinds(self._kind_of[fresh.numbers[chosen]], begins) if self._kinds and begins else untyped
         return b"".join(
-            self._family(self._families.texts[families[begin]], lines[begin:end], form)
-            for begin, end in itertools.pairwise(begins)
+            self._family(self._families.texts[families[begin]], lines[begin:end], form, kind)
+            for (begin, end), kind in zip(itertools.pairwise([*begins, len(lines)]), kinds, strict=True)
         )
 
     def _texts(self, labels: NDArray[np.int32]) -> list[bytes]:
@@ -139,8 +147,14 @@ class Exposition:
         return found
 
     @staticmethod
-    def _family(name: bytes, lines: list[bytes], form: Format) -> bytes:
-        return exposition.header(name.decode(), form) + name + (b"\n" + name).join(lines) + b"\n"
+    def _family(name: bytes, lines: list[bytes], form: Format, kind: Kind) -> bytes:
+        return exposition.header(name.decode(), form, kind) + name + (b"\n" + name).join(lines) + b"\n"
+
+
+def _common_kinds(kinds: NDArray[np.int8], begins: Sequence[int]) -> list[Kind]:
+    """That of each part of `kinds`; UNTYPED where there are several."""
+    least, most = np.minimum.reduceat(kinds, begins), np.maximum.reduceat(kinds, begins)
+    return [Kind(kind) for kind in np.where(least == most, least, Kind.UNTYPED).tolist()]
 
 
 def _newest(same: Numbers, timestamps: Numbers) -> Numbers:

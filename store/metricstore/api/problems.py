@@ -17,6 +17,7 @@ from metricwire.errors import (
     MetricsError,
     NotFound,
     TooLarge,
+    TooMany,
     Unavailable,
     Unsupported,
 )
@@ -30,6 +31,7 @@ STATUS: dict[type[MetricsError], int] = {
     NotFound: 404,
     TooLarge: 413,
     Unsupported: 415,
+    TooMany: 429,
     Unavailable: 503,
 }
 

@@ -112,12 +112,15 @@ class StoreCollector(Collector):
         yield lines
         yield CounterMetricFamily("metricstore_lines_received", "Lines received.", ingest.received)
         yield CounterMetricFamily("metricstore_commits", "Times that the log was synced to disk.", engine.commits.commits)
+        yield CounterMetricFamily("metricstore_seals", "Times that memory was sealed into blocks.", engine.seals)
         yield CounterMetricFamily("metricstore_damaged", "Places of the log that could not be read.", engine.damaged)
         for name, meaning, value in (
             ("metricstore_series", "Series there are.", engine.series),
             ("metricstore_series_limit", "Series there may be (limits.series).", engine.registry.limit),
             ("metricstore_window_bytes", "Memory of the windows that samples are kept in.", engine.head.size),
             ("metricstore_log_bytes", "Size of the log on disk.", engine.log.bytes),
+            ("metricstore_block_bytes", "Size of the blocks on disk.", engine.blocks.size),
+            ("metricstore_disk_free_bytes", "Room on the volume of the data folder.", engine.disk_free),
             ("metricstore_waiting_samples", "Samples that wait for the disk.", engine.commits.waiting),
             ("metricstore_read_only", "1 while the disk takes no samples.", int(engine.commits.full)),
         ):

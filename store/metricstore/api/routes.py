@@ -1,5 +1,6 @@
 """The route table: each route with its methods and what it needs. What is not in a table does not exist."""
 
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from functools import cached_property
 from typing import NamedTuple
@@ -10,15 +11,17 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route as Path
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from metricstore.api import problems
 from metricstore.api.auth import Caller, Gate, Permission
 from metricstore.api.descriptions import Description
 from metricstore.api.protocol import WHOLE_ANSWERS
+from metricstore.api.requests import Requests
 from metricwire.errors import MetricsError
 
 Handler = Callable[[Request, Caller], Awaitable[Response]]
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def authorization(request: Request) -> str | None:
@@ -65,18 +68,25 @@ class Application:
     time than a write. Everything else (parameters in paths, no such route, wrong method) is the framework's.
     """
 
-    def __init__(self, gate: Gate, routes: Iterable[Route]) -> None:
-        routes = tuple(routes)
-        self.framework = _framework(gate, routes)
+    def __init__(self, gate: Gate, routes: Iterable[Route], requests: Requests) -> None:
+        guarded = [(route, _guarded(gate, route)) for route in routes]
+        self.framework = _framework(guarded)
+        self._requests = requests
+        self._paths = {endpoint: route.path for route, endpoint in guarded}
         self._endpoints = {
-            (method, path): _guarded(gate, route) for route in routes for path in _paths(route) for method in _methods(route)
+            (method, path): (endpoint, route.path)
+            for route, endpoint in guarded
+            if "{" not in route.path
+            for path in _paths(route)
+            for method in _methods(route)
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        endpoint = self._endpoints.get((scope.get("method", ""), scope.get("path", "")))
+        begun = time.perf_counter()
+        endpoint, path = self._endpoints.get((scope.get("method", ""), scope.get("path", "")), _NONE)
         if endpoint is None:
-            await self.framework(scope, receive, send)
+            await self._by_framework(scope, receive, send, begun)
             return
         request = Request(scope, receive)
         try:
@@ -85,17 +95,30 @@ class Application:
             response = await problems.on_expected(request, error)
         except Exception as error:  # noqa: BLE001 - the edge: a bug is answered as such, and logged
             response = await problems.on_unexpected(request, error)
+        self._requests.add(path, response.status_code, time.perf_counter() - begun)
         await response(scope, receive, send)
 
+    async def _by_framework(self, scope: Scope, receive: Receive, send: Send, begun: float) -> None:
+        async def counting(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                path = self._paths.get(scope["endpoint"], "") if "endpoint" in scope else ""
+                self._requests.add(path, message["status"], time.perf_counter() - begun)
+            await send(message)
 
-def _framework(gate: Gate, routes: Iterable[Route]) -> FastAPI:
+        await self.framework(scope, receive, counting)
+
+
+_NONE: tuple[None, str] = None, ""
+
+
+def _framework(guarded: Iterable[tuple[Route, Endpoint]]) -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.add_exception_handler(MetricsError, problems.on_expected)
     app.add_exception_handler(HTTPException, problems.on_http)
     app.add_exception_handler(Exception, problems.on_unexpected)
-    for route in routes:
+    for route, endpoint in guarded:
         for path in _paths(route):
-            made = Path(path, _guarded(gate, route), methods=list(_methods(route)))
+            made = Path(path, endpoint, methods=list(_methods(route)))
             made.methods = _methods(route)  # Starlette adds HEAD to every GET
             app.router.routes.append(made)
     return app
@@ -115,10 +138,10 @@ def answer(content: object) -> Response:
     return Response(orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json")
 
 
-def _guarded(gate: Gate, route: Route) -> Callable[[Request], Awaitable[Response]]:
+def _guarded(gate: Gate, route: Route) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         try:
-            caller = await gate.admit(route.proof(request), route.needs)
+            caller = await gate.admit(route.proof(request), route.needs, request.method, request.scope["path"])
             return await route.handler(request, caller)
         except MetricsError as error:
             if route.refuse is None:

@@ -12,10 +12,10 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.errors import NoServersError, StaleConnectionError
 
-from metricstore.feeds.credentials import Credentials
 from metricstore.feeds.notice import cause_of
 from metricstore.settings import Nats
 from metricwire.errors import BadInput, MetricsError, SettingsError
+from metricwire.natscredentials import Credentials
 
 PORT = 4222
 CONNECT_SECONDS = 5  # for each step of a connection

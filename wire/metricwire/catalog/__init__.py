@@ -3,7 +3,7 @@
 Names are ClusterCockpit's where it has one (cc-metric-collector's). Units are base units; shares of cpu time are percent, as
 ClusterCockpit and DC/OS have them. A counter only grows until its source restarts; a `_bw` name is the rate of the counter
 beside it. `at` says at which types of place a metric is measured: "node" is the host, "hwthread" one thread of it,
-"filesystem" and "interface" are subtypes of the host (stype).
+"filesystem", "interface", "device" and the like are subtypes of the host (stype).
 """
 
 from metricwire.catalog.accelerators import ACCELERATORS

@@ -1,0 +1,177 @@
+"""Who may ask an agent: keys that come and go, tokens of the login by their permissions, ServiceAccounts as RBAC says."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+
+from apiserver import AGENTS, ApiServer, token
+from metricagent import apiserver
+from metricagent.access import Access, Cluster
+from metricagent.settings import KubernetesSettings
+from metricwire import tokens
+from metricwire.errors import Forbidden, InvalidToken, MetricsError, SettingsError, Unavailable
+from metricwire.reviews import OUR_RULE, Reviews
+from metricwire.serviceaccounts import ClusterKeys
+from rsapairs import FOREIGN, OURS
+
+NOW = 1_800_000_000
+PRIVATE, PUBLIC = tokens.new_pair()
+LOGIN, LOGIN_PUBLIC = (text.encode() for text in OURS)
+OWN, BY_NAME = "/system/v1/metrics/v0/node", "/system/v1/agent/n1/metrics/v0/node"
+logger = logging.getLogger("test")
+
+
+def check(access: Access, *headers: str, path: str = OWN) -> type[MetricsError] | None:
+    """What became of it: None when it may."""
+    try:
+        asyncio.run(access.check(headers, "GET", path))
+    except MetricsError as error:
+        return type(error)
+    return None
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> Path:
+    path = tmp_path / "key"
+    path.write_text(PUBLIC + "\n")
+    return path
+
+
+def test_a_removed_key_is_dead_and_a_new_one_counts(key_file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    now = float(NOW)
+    access = Access([str(key_file)], anonymous=False, now=lambda: now)
+    good = f"Bearer {tokens.sign(PRIVATE, 'alice', ['user'], issued=NOW - 100)}"
+    assert check(access, good) is None
+    key_file.write_text("no key")
+    for _ in range(2):
+        now += 9
+        assert check(access, good) is InvalidToken
+    assert len(caplog.messages) == 1
+    key_file.write_text(PUBLIC)
+    now += 9
+    assert check(access, good) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        (None, "cannot read K: No such file"),
+        ("x", "cannot use K: cannot use public key: expected base64"),
+        ("ü", "cannot use K: cannot use public key: "),
+        (tokens.PUBLISHED_KEY, "cannot use K: it is the key of cc-metric-store's documentation"),
+    ],
+)
+def test_a_key_file_that_cannot_be_used_at_the_start(key_file: Path, text: str | None, error: str) -> None:
+    key_file.unlink()
+    if text is not None:
+        key_file.write_text(text)
+    with pytest.raises(SettingsError) as raised:
+        Access([str(key_file)], anonymous=False, now=lambda: NOW)
+    assert str(raised.value).replace(str(key_file), "K").startswith(error)
+
+
+@pytest.mark.parametrize(
+    ("permissions", "path", "outcome"),
+    [
+        ([tokens.NODE_METRICS], OWN, None),
+        ([tokens.NODE_METRICS], BY_NAME, Forbidden),
+        ([tokens.AGENT_METRICS], OWN, Forbidden),
+        ([tokens.AGENT_METRICS], BY_NAME, None),
+        ([tokens.SUPERUSER], OWN, None),
+        ([tokens.SUPERUSER], BY_NAME, None),
+        ([], OWN, Forbidden),
+        (["dcos"], BY_NAME, Forbidden),
+    ],
+)
+def test_a_login_may_what_its_permissions_open(
+    permissions: list[str], path: str, outcome: type[MetricsError] | None, tmp_path: Path
+) -> None:
+    (tmp_path / "key").write_bytes(LOGIN_PUBLIC)
+    missing = str(tmp_path / "previous")
+    access = Access([], login_key_files=[str(tmp_path / "key"), missing], anonymous=False, now=lambda: NOW)
+    issued = tokens.issue(tokens.login_key(LOGIN), "alice", permissions, now=NOW, seconds=60, id="1")
+    assert [check(access, text, path=path) for text in (f"Bearer {issued}", f"token={issued}")] == [outcome] * 2
+    assert check(access, f"token={issued}", f"token={issued}", path=path) is InvalidToken, "two headers"
+    foreign = tokens.issue(tokens.login_key(FOREIGN[0].encode()), "alice", permissions, now=NOW, seconds=60, id="1")
+    stale = tokens.issue(tokens.login_key(LOGIN), "alice", permissions, now=NOW - 90, seconds=60, id="1")
+    endless = jwt.encode({"uid": "alice"}, LOGIN, algorithm="RS256", headers={"kid": tokens.login_key(LOGIN).id})
+    for bad in (foreign, stale, endless):
+        assert check(access, f"token={bad}", path=path) is InvalidToken
+
+
+def test_a_private_login_key_is_not_for_agents(tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes(LOGIN)
+    with pytest.raises(SettingsError, match="expected PEM of an RSA public key"):
+        Access([], login_key_files=[str(tmp_path / "key")], anonymous=False, now=lambda: NOW)
+
+
+@asynccontextmanager
+async def joined(api_server: ApiServer, folder: Path, clock: Callable[[], float] = time.time) -> AsyncIterator[Access]:
+    """An agent of a Kubernetes cluster."""
+    (folder / "token").write_text("mine\n")
+    url = f"http://127.0.0.1:{api_server.server_port}"
+    settings = KubernetesSettings(url=url, token_file=str(folder / "token"), ca_file="")
+    async with apiserver.connected(settings) as server:
+        cluster = Cluster(ClusterKeys(server, settings.audience, clock, logger), Reviews(server, clock, logger))
+        yield Access([], cluster=cluster, anonymous=False, now=clock)
+
+
+def run(coroutine: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(coroutine)
+
+
+def test_a_service_account_may_what_rbac_grants(api_server: ApiServer, tmp_path: Path) -> None:
+    async def ask() -> None:
+        async with joined(api_server, tmp_path) as access:
+            api_server.allowed.add((AGENTS, "get", OWN))
+            for _ in range(3):
+                await access.check([f"Bearer {token()}"], "GET", OWN + "/")
+            assert [path for path, by in api_server.asked if by == "Bearer mine"] == [
+                "/.well-known/openid-configuration",
+                "/openid/v1/jwks",
+            ]
+            assert len(api_server.reviewed) == 1, "an answer is remembered"
+            with pytest.raises(Forbidden, match=r"has the rule nonResourceURLs: \[/system/v1/agent/n1/metrics/v0/node\]"):
+                await access.check([f"Bearer {token()}"], "GET", BY_NAME)
+            with pytest.raises(InvalidToken):
+                await access.check([f"Bearer {token(aud=['api'])}"], "GET", OWN)
+
+    run(ask())
+
+
+@pytest.mark.parametrize(("status", "text"), [(403, OUR_RULE), (500, "the API server cannot be asked")])
+def test_nobody_is_let_in_while_rbac_cannot_be_asked(
+    status: int, text: str, api_server: ApiServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def ask() -> None:
+        async with joined(api_server, tmp_path) as access:
+            api_server.allowed.add((AGENTS, "get", OWN))
+            api_server.refuses = status
+            for _ in range(3):
+                with pytest.raises(Unavailable, match=text):
+                    await access.check([f"Bearer {token()}"], "GET", OWN)
+        assert len(api_server.reviewed) == 1, "a failing API server is left alone for a moment"
+
+    run(ask())
+    assert len([message for message in caplog.messages if "cannot tell who may do this" in message]) == 1
+
+
+def test_a_token_file_that_holds_no_token_is_not_shown(
+    api_server: ApiServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def ask() -> None:
+        async with joined(api_server, tmp_path) as access:
+            (tmp_path / "token").write_text("canary\r\nx: y")
+            with pytest.raises(InvalidToken, match="could not be read yet"):
+                await access.check([f"Bearer {token()}"], "GET", OWN)
+
+    run(ask())
+    assert "ours no token" in caplog.text
+    assert "canary" not in caplog.text

@@ -1,0 +1,79 @@
+"""Kubernetes ServiceAccount tokens, checked with the API server's published keys: no request to it per token.
+
+How the API server is asked, and what time it is, are the caller's: store and agent use different HTTP clients.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from metricwire.errors import BadInput, InvalidToken, MetricsError
+from metricwire.tokens import Claims, KubernetesKeys, key_id, kubernetes_keys, verify_service_account
+
+REFRESH = 8.0  # seconds that fetched keys count; a removed one is dead by then
+RETRY = 4.0  # seconds between two attempts, also when a token names a key we do not have
+CONFIGURATION, KEYS = "/.well-known/openid-configuration", "/openid/v1/jwks"
+
+
+class NotAnswered(MetricsError):
+    """The API server did not answer as hoped; `status` where it answered at all."""
+
+    def __init__(self, text: str, status: int | None = None) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class ApiServer(Protocol):
+    """Asks the API server, as ourselves."""
+
+    async def ask(self, path: str, document: dict[str, Any] | None = None) -> Any:
+        """The JSON it answers to a GET, or to a POST of the document; NotAnswered otherwise."""
+
+
+class ClusterKeys:
+    """The keys, fetched when first needed, again after REFRESH, and when a token names an unknown one."""
+
+    def __init__(self, server: ApiServer, audience: str, clock: Callable[[], float], logger: logging.Logger) -> None:
+        self._server, self._audience, self._clock, self._logger = server, audience, clock, logger
+        self._trust: KubernetesKeys | None = None
+        self._fetched = self._tried = 0.0
+        self._lock = asyncio.Lock()
+        self.version = 0  # another one when the keys have been fetched again
+
+    @property
+    def until(self) -> float:
+        """Until when the fetched keys count, and with them what was checked by them (seconds)."""
+        return self._fetched + REFRESH
+
+    async def verify(self, token: str) -> Claims:
+        """The claims of a token of this cluster, made for our audience; InvalidToken otherwise."""
+        name = key_id(token)
+        now = self._clock()
+        if self._trust is None or (now > self.until and not self._lock.locked()):  # while one asks, others use what is at hand
+            await self._refresh()
+        if self._trust is not None and name not in self._trust.keys:
+            await self._refresh()
+        if self._trust is None:
+            raise InvalidToken("cannot check the token: the API server's keys could not be read yet")
+        return verify_service_account(token, self._trust, self._clock())
+
+    async def _refresh(self) -> None:
+        """Fetch the keys, at most once per RETRY; on failure the ones at hand go on counting."""
+        async with self._lock:
+            if self._clock() - self._tried < RETRY:
+                return
+            self._tried = self._clock()
+            try:
+                self._trust, wrong = kubernetes_keys(
+                    await self._server.ask(CONFIGURATION), await self._server.ask(KEYS), self._audience
+                )
+            except (NotAnswered, BadInput) as error:
+                self._logger.warning("cannot read the API server's keys: %s", error)
+                return
+            for reason in wrong:
+                self._logger.warning("one of the API server's keys is left out: %s", reason)
+            if not self._fetched:
+                self._logger.info("ServiceAccount tokens are accepted: the API server's keys are read")
+            self._fetched = self._clock()
+            self.version += 1

@@ -1,0 +1,74 @@
+"""ClusterCockpit's tokens: EdDSA with an Ed25519 key, `exp` optional, roles as it writes them."""
+
+import base64
+import binascii
+from collections.abc import Iterable
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from metricwire.errors import InvalidToken, SettingsError
+from metricwire.tokens.form import REFUSED, Claims, Kind, checked, expiry, parts
+
+# The pair that cc-metric-store's documentation publishes: everybody has its private half.
+PUBLISHED_KEY = "kzfYrYy+TzpanWZHJ5qSdMj5uKUWgq74BWhQG6copP0="
+# The field of Ed25519's curve, and y of its points of small order (RFC 8032, 5.1): for such a key anybody can sign.
+_FIELD = 2**255 - 19
+_ORDER_8 = int.from_bytes(bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"), "little")
+_SMALL_ORDER = {0, 1, _FIELD - 1, _ORDER_8, _FIELD - _ORDER_8}
+
+
+def public_key(text: str) -> Ed25519PublicKey:
+    """A key as cc-metric-store's `jwt-public-key` writes it. SettingsError when it is none, or anybody can sign for it."""
+    try:
+        raw = base64.b64decode(text.strip(), validate=True)
+        key = Ed25519PublicKey.from_public_bytes(raw)
+    except (binascii.Error, ValueError) as error:
+        raise SettingsError(f"cannot use public key: expected base64 of 32 bytes (Ed25519): {error}") from error
+    if int.from_bytes(raw, "little") % 2**255 % _FIELD in _SMALL_ORDER:
+        raise SettingsError("cannot use public key: it is a placeholder that anybody can sign for (a point of small order)")
+    return key
+
+
+def is_published(key: Ed25519PublicKey) -> bool:
+    """Whether it is the key whose private half everybody has, however it was written."""
+    return key.public_bytes_raw() == base64.b64decode(PUBLISHED_KEY)
+
+
+def new_pair() -> tuple[str, str]:
+    """A fresh Ed25519 pair (private, public), each as base64 of its raw 32 bytes."""
+    private = Ed25519PrivateKey.generate()
+    raw = serialization.Encoding.Raw, serialization.PublicFormat.Raw
+    return (
+        base64.b64encode(private.private_bytes_raw()).decode(),
+        base64.b64encode(private.public_key().public_bytes(*raw)).decode(),
+    )
+
+
+def sign(private: str, subject: str, roles: Iterable[str], *, issued: int, expires: int | None = None) -> str:
+    """An EdDSA token for `subject` by the private half of `new_pair`; times in seconds."""
+    claims: dict[str, Any] = {"user": subject, "roles": sorted(roles), "iat": issued}
+    if expires is not None:
+        claims["exp"] = expires
+    key = Ed25519PrivateKey.from_private_bytes(base64.b64decode(private))
+    return jwt.encode(claims, key, algorithm="EdDSA")
+
+
+def verify(token: str, keys: Iterable[Ed25519PublicKey], now: float, *, expiring: bool = False) -> Claims:
+    """The claims of a ClusterCockpit token that one of the keys signed; InvalidToken otherwise. `expiring`: one with `exp`."""
+    parts(token)
+    for key in keys:
+        claims = checked(token, key, ["EdDSA"], now)
+        if claims is not None and (expiry(claims) is not None or not expiring):
+            subject = str(claims.get("user", claims.get("sub", "")))
+            return Claims(kind=Kind.CLUSTERCOCKPIT, subject=subject, roles=_roles(claims), expires=expiry(claims))
+    raise InvalidToken(REFUSED)
+
+
+def _roles(claims: dict[str, Any]) -> frozenset[str]:
+    """Roles as ClusterCockpit writes them: `ROLE_ADMIN` and `admin` are the same."""
+    roles = claims.get("roles")
+    names = roles if isinstance(roles, list) else []
+    return frozenset(name.lower().removeprefix("role_") for name in names if isinstance(name, str))
