@@ -7,8 +7,13 @@ from pathlib import Path
 from metricscluster.ports import Ports, address
 
 
-def text(*, cluster: str, host: str, ports: Ports, token: str, token_file: Path, directory: Path, interval: float) -> str:
-    """The guide; `interval` in seconds between samples, `host` the name that this machine's samples carry."""
+def text(
+    *, cluster: str, host: str, ports: Ports, statsd: int, token: str, token_file: Path, directory: Path, interval: float
+) -> str:
+    """The guide; `interval` in seconds between samples, `host` the name that this machine's samples carry.
+
+    `statsd`: the port for it, 0 where there is none.
+    """
     bearer = f'-H "Authorization: Bearer $(cat {shlex.quote(str(token_file))})"'
     query = _query(cluster, host)
     store, ops, agent, metrics = (
@@ -21,6 +26,7 @@ MetricsCluster {cluster} runs; Ctrl-C stops it.
           {ops}   /metrics, /healthz, /readyz
   agent   {agent}  /system/v1/metrics/v0/node (with the token)
           {metrics}  /metrics, /healthz, /readyz
+          {f"udp://{address(statsd)}  StatsD" if statsd else "no StatsD (nodeAgent.statsd.enabled)"}
   token   {token}
           also in {token_file}
   data    {directory}

@@ -1,6 +1,7 @@
 """Environment variables put into live workloads through the API server, by the `kubernetes` package (metricsoperator.apply)."""
 
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -134,7 +135,8 @@ def connected() -> Cluster:
     try:
         return Cluster(connect())
     except ModuleNotFoundError as error:
-        raise MetricsError(f"cannot speak to an API server: {error}; install metricscluster[operator]") from error
+        how = f"{sys.executable} -m pip install --require-hashes -r requirements/operator.txt"
+        raise MetricsError(f"cannot speak to an API server: {error}; in MetricsCluster's repository, call {how}") from error
 
 
 def current_namespace() -> str:
@@ -152,7 +154,7 @@ def current_namespace() -> str:
 
 def service_name(namespace: str, name: str) -> str:
     """The Service of the agents, as pods of any namespace find it."""
-    return f"{names.agent(name)}.{namespace}.svc"
+    return f"{names.agent(name)}.{namespace}"
 
 
 def _patch(lacking: list[tuple[Container, list[Entry]]]) -> dict[str, Any]:

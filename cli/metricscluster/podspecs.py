@@ -98,8 +98,9 @@ def at(found: object, path: Path) -> Any:
 
 
 def _same(there: Mapping[str, Any], wanted: Entry) -> bool:
-    """The API server adds `apiVersion: v1` to a field's reference."""
+    """The API server adds `apiVersion: v1` to a field's reference; a Service has its name with `.svc` too."""
     if "value" in wanted:
-        return there.get("value") == wanted["value"] and not there.get("valueFrom")
+        spellings = {wanted["value"], f"{wanted['value']}.svc"} if wanted["name"] == HOST else {wanted["value"]}
+        return there.get("value") in spellings and not there.get("valueFrom")
     reference = at(there, ("valueFrom", "fieldRef"))
     return isinstance(reference, Mapping) and reference.get("fieldPath") == NODE_ADDRESS and not there.get("value")

@@ -142,6 +142,7 @@ class Up:
                 cluster=self._cluster.cluster,
                 host=socket.gethostname(),
                 ports=self._ports,
+                statsd=self._statsd if self._cluster.spec.node_agent.statsd.enabled else 0,
                 token=self._state.token.read_text(encoding="ascii").strip(),
                 token_file=self._state.token,
                 directory=self._state.directory,
@@ -153,6 +154,10 @@ class Up:
     def _child(self, name: str, module: str, settings: Path, patience: float) -> Child:
         command = (sys.executable, "-m", module, "--config", str(settings))
         return Child(name, command, say=say, open_log=partial(self._state.open_log, name), patience=patience)
+
+    @property
+    def _statsd(self) -> int:
+        return self._cluster.spec.node_agent.statsd.port + self._ports.offset
 
     def _store_settings(self) -> Path:
         places = StorePlaces(
@@ -177,6 +182,7 @@ class Up:
             metrics_address=address(self._ports.agent_metrics),
             public_key_files=(str(self._state.public_key),),
             login_key_files=(str(self._state.login_public_key),),
+            statsd_address=address(self._statsd),
         )
         return self._state.write_settings("agent", agent_config(self._cluster, places))
 

@@ -7,7 +7,9 @@ Exit status: 0 when all is well, 1 when an entry cannot be used or the password 
 import argparse
 import getpass
 import os
+import re
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,21 +21,28 @@ from metricwire.tokens import NODE_METRICS, PERMISSIONS, new_login_pair, rsa_pub
 HELP = "make and check entries of users who may log in"
 SHORTEST = 8  # characters of a password
 ADDED = """\
-{made}Keep one file a user in a folder, here users/{uid}.json; make or renew the Secret that spec.auth.loginUsers names with
-  kubectl create secret generic SECRET --from-file=users/ --dry-run=client -o yaml | kubectl apply -f -"""
+{made}{kept}; make or renew the Secret that spec.auth.loginUsers names with
+  kubectl create secret generic SECRET --from-file={folder}/ --dry-run=client -o yaml | kubectl apply -f -"""
+_FILE_NAME = re.compile(r"(?!\.)[-._a-zA-Z0-9]{1,253}")  # a key of a Secret may be; what begins with a dot is not read
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of these commands."""
     commands = parser.add_subparsers(dest="action", required=True, metavar="COMMAND")
-    text = "print the entry of a new user, whose password is asked for, or of a service account"
-    add = commands.add_parser("add", help=text, description=text)
+    text = "make the entry of a new user, whose password is asked for, or of a service account"
+    add = commands.add_parser("add", help=text, description=f"{text}. A password has {SHORTEST} characters or more.")
     add.add_argument("uid", metavar="NAME", help="letters, digits and . _ @ + -")
     add.add_argument(
         "--permission",
         action="append",
         choices=PERMISSIONS,
         help=f"what it opens; may be given again (default: {NODE_METRICS})",
+    )
+    add.add_argument(
+        "--directory",
+        type=Path,
+        metavar="DIR",
+        help="write it to DIR/NAME.json, in place of one that is there, instead of printing it",
     )
     add.add_argument("--service-account", action="store_true", help="with a key instead of a password")
     add.add_argument(
@@ -63,6 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _add(arguments: argparse.Namespace) -> int:
     uid, permissions = arguments.uid, set(arguments.permission or [NODE_METRICS])
     users.check_uid(uid)
+    path = _entry_path(arguments.directory, uid) if arguments.directory else None
     made = ""
     if arguments.service_account or arguments.public_key:
         if arguments.public_key:
@@ -74,8 +84,13 @@ def _add(arguments: argparse.Namespace) -> int:
         entry = users.entry(uid, permissions, public_key=public)
     else:
         entry = users.entry(uid, permissions, password=users.new_password(_new_password()))
-    sys.stdout.write(entry.decode())
-    print(ADDED.format(made=made, uid=uid), file=sys.stderr)
+    if path:
+        _put(path, entry)
+        kept, folder = f"{path} is the entry", path.parent
+    else:
+        sys.stdout.write(entry.decode())
+        kept, folder = f"Keep one file a user in a folder, here users/{uid}.json", Path("users")
+    print(ADDED.format(made=made, kept=printable(kept), folder=printable(str(folder))), file=sys.stderr)
     return 0
 
 
@@ -131,6 +146,35 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeError) as error:
         raise BadInput(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _entry_path(directory: Path, uid: str) -> Path:
+    """Where the entry will be. BadInput, before anything is asked or made, when it cannot be there."""
+    path = directory / f"{uid}.json"
+    if not _FILE_NAME.fullmatch(path.name):
+        said = "a key of a Secret has letters, digits and - . _, and no dot in front"
+        raise BadInput(f"cannot write {path}: {said}; without --directory, print it into a file of another name")
+    if not directory.is_dir():
+        raise BadInput(f"cannot write {path}: there is no folder {directory}")
+    return path
+
+
+def _put(path: Path, data: bytes) -> None:
+    """A file that its owner alone can read, whole or as it was."""
+    try:
+        # The store does not read names with a dot in front.
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
+            part = Path(file.name)
+            try:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+                part.replace(path)
+            except BaseException:
+                part.unlink()
+                raise
+    except OSError as error:
+        raise BadInput(f"cannot write {path}: {error.strerror}") from error
 
 
 def _keep(path: Path, text: str) -> Path:

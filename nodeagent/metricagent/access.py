@@ -36,6 +36,7 @@ class Access:
     """Checks tokens. SettingsError when a key cannot be used at the start; one that cannot later is left out, as the log says.
 
     `key_files` hold Ed25519 keys, `login_key_files` public halves of the store's login keys; of these some may be missing.
+    `expiring`: Ed25519 tokens count only if they say when they end.
     """
 
     def __init__(
@@ -46,8 +47,9 @@ class Access:
         anonymous: bool,
         login_key_files: Sequence[str] = (),
         cluster: Cluster | None = None,
+        expiring: bool = False,
     ) -> None:
-        self._now, self._anonymous, self._cluster = now, anonymous, cluster
+        self._now, self._anonymous, self._cluster, self._expiring = now, anonymous, cluster, expiring
         self._keys = Watched(lambda: key_files, read=_read, make=_key, clock=now, logger=logger)
         self._login_keys = Watched(
             lambda: login_key_files, read=_read, make=lambda _, pem: tokens.login_public_key(pem), clock=now, logger=logger
@@ -68,11 +70,11 @@ class Access:
             _check_permission(tokens.verify_login(token, login_keys, self._now()), path)
             return
         try:
-            tokens.verify(token, self._keys.values(), self._now())
+            tokens.verify(token, self._keys.values(), self._now(), expiring=self._expiring)
         except InvalidToken:
             if self._cluster is None:
                 raise
-            claims = await self._cluster.keys.verify(token)
+            claims = await self._cluster.keys.verify(token, self._now())
             await self._cluster.reviews.permit(claims.subject, method, path)
 
 

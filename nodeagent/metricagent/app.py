@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import prometheus_client
-from aiohttp import web
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from metricagent import apiserver, collectors, dcosapi, httpstore, opsapi, podwatch
@@ -32,6 +31,7 @@ from metricagent.push import Destination, Pusher
 from metricagent.reasons import why
 from metricagent.scrape import Limits as ScrapeLimits
 from metricagent.scrape import Scraper
+from metricagent.server import CannotListen, listening
 from metricagent.settings import (
     AgentSettings,
     ApiSettings,
@@ -52,7 +52,6 @@ from metricagent.storestate import StoreState
 from metricagent.textfile import Textfile
 from metricagent.tlsfiles import TlsFiles
 from metricwire import __version__
-from metricwire.errors import MetricsError
 from metricwire.reviews import Reviews
 from metricwire.samples import Place
 from metricwire.serviceaccounts import ClusterKeys
@@ -63,10 +62,6 @@ if TYPE_CHECKING:
 LAST_TRY = 3.0  # seconds for a last delivery when the agent is told to stop
 
 logger = logging.getLogger(__name__)
-
-
-class CannotListen(MetricsError):
-    """An address cannot be listened on; the text names its setting."""
 
 
 async def run(settings: AgentSettings) -> None:
@@ -106,8 +101,8 @@ async def run(settings: AgentSettings) -> None:
             ops = opsapi.application(latest, registry, agent.alive, clock.wall)
             api = dcosapi.application(here, latest, access, clock.wall)
             async with (
-                _listening(ops, "metrics-address", settings.metrics_address),
-                _listening(api, "api.address", settings.api.address),
+                listening(ops, "metrics-address", settings.metrics_address),
+                listening(api, "api.address", settings.api.address),
             ):
                 logger.info("agent %s of host %s in cluster %s started", __version__, here.host, here.cluster)
                 await _work(agent, pusher, stop)
@@ -232,13 +227,14 @@ async def _access(api: ApiSettings, clock: Clock) -> AsyncIterator[Access]:
         cluster = None
         if api.kubernetes is not None:
             server = await stack.enter_async_context(apiserver.connected(api.kubernetes))
-            keys = ClusterKeys(server, api.kubernetes.audience, clock.wall, logger)
+            keys = ClusterKeys(server, api.kubernetes.audience, clock.steady, logger)
             cluster = Cluster(keys, Reviews(server, clock.steady, logger))
         yield Access(
             api.public_key_files,
             login_key_files=api.login_key_files,
             cluster=cluster,
             anonymous=api.anonymous,
+            expiring=api.require_exp,
             now=clock.wall,
         )
 
@@ -277,19 +273,3 @@ def _encoding(store: StoreSettings | None) -> Encoding:
     if store is None:
         return Encoding.ZSTD
     return {"zstd": Encoding.ZSTD, "gzip": Encoding.GZIP, "none": Encoding.PLAIN}[store.compression]
-
-
-@asynccontextmanager
-async def _listening(app: web.Application, name: str, text: str) -> AsyncIterator[None]:
-    """Serve `app` at the address `text` of the setting `name`."""
-    host, port = address(name, text)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        try:
-            await web.TCPSite(runner, host, port).start()
-        except OSError as error:
-            raise CannotListen(f"cannot listen on {text} ({name}): {why(error)}") from error
-        yield
-    finally:
-        await runner.cleanup()

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from metricagent.pod import Directory, Pod, PodContainer
+from metricwire.errors import BadInput
+from metricwire.lineprotocol import Limits, encode_labels
 from metricwire.samples import Labels, Place
 
 REPEAT = 600.0  # seconds
@@ -17,11 +19,16 @@ KEPT = 120.0  # seconds that a container is remembered when nothing is measured 
 TYPE = "container"
 UNKNOWN = "unknown"  # the type-id of what belongs to no container that is known
 
+_LONGEST = Limits().name
+_ANYWHERE = Place("c", "h")
 _NOT_IN_NAME = re.compile("[^a-zA-Z0-9_]")
 
 
 def labels_of(pod: Pod, container: PodContainer) -> dict[str, str]:
-    """The labels of a container; its pod's as `label_<key>`, as kube-state-metrics has them. What is empty is left out."""
+    """The labels of a container; its pod's as `label_<key>`, as kube-state-metrics has them.
+
+    What is empty is left out, and what no line can carry, so that it does not take the rest of its line with it.
+    """
     found = {
         "pod": pod.name,
         "namespace": pod.namespace,
@@ -32,7 +39,18 @@ def labels_of(pod: Pod, container: PodContainer) -> dict[str, str]:
     }
     for key, value in pod.labels:
         found.setdefault(label_name(key), value)
-    return {name: value for name, value in sorted(found.items()) if value}
+    return {name: value for name, value in sorted(found.items()) if value and _is_carried(name, value)}
+
+
+def _is_carried(name: str, value: str) -> bool:
+    """Whether a line of the store's can say it."""
+    if max(len(name.encode()), len(value.encode())) > _LONGEST:
+        return False
+    try:
+        encode_labels(Labels(_ANYWHERE, ((name, value),)), 0)
+    except BadInput:
+        return False
+    return True
 
 
 def label_name(key: str) -> str:

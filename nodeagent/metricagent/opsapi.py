@@ -11,6 +11,8 @@ from metricagent.latest import Latest
 from metricagent.problems import answer_problems, harden, problem
 from metricwire.exposition import CONTENT_TYPE, render
 
+SHARED_SECONDS = 0.5  # that one exposition is for whoever asks: a crowd of scrapers must not take the processor from sampling
+
 
 class OpsResource:
     """The routes' answers."""
@@ -22,11 +24,16 @@ class OpsResource:
         self._registry = registry
         self._alive = alive
         self._now = now
+        self._rendering = asyncio.Lock()
+        self._rendered = (-SHARED_SECONDS, b"")  # when, and what
 
     async def metrics(self, _: web.Request) -> web.Response:
         """Fresh samples of the host and its containers with their labels, then metricagent_*, in one exposition."""
-        body = await asyncio.to_thread(self._exposition)
-        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
+        async with self._rendering:
+            now = asyncio.get_running_loop().time()
+            if now - self._rendered[0] >= SHARED_SECONDS:
+                self._rendered = now, await asyncio.to_thread(self._exposition)
+        return web.Response(body=self._rendered[1], headers={"Content-Type": CONTENT_TYPE})
 
     def _exposition(self) -> bytes:
         return render(self._latest.fresh(self._now()), self._latest.labels_of) + generate_latest(self._registry)

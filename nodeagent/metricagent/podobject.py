@@ -21,6 +21,8 @@ ENDED = ("Succeeded", "Failed")  # phases: it runs no more, and its address may 
 WEEK = 7 * 24 * 60  # minutes
 
 _CONTAINER = re.compile(r"[a-z0-9.+-]+://([0-9a-f]{64})")
+_WORKLOAD = re.compile(r"[A-Za-z0-9._:-]{1,253}")  # what an object may be called
+_KIND = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,62}")
 _CRON_JOB = re.compile(r"(.+)-([0-9]{8,10})")
 
 
@@ -82,15 +84,18 @@ class PodObject(msgspec.Struct):
     status: _Status = msgspec.field(default_factory=_Status)
 
 
-class _ListMetadata(msgspec.Struct, rename="camel"):
+class ListMetadata(msgspec.Struct, rename={"resource_version": "resourceVersion", "next": "continue"}):
+    """What a page of a list says of itself."""
+
     resource_version: str = ""
+    next: str = ""  # what to ask for the next page with; "": it is the last
 
 
 class PodList(msgspec.Struct):
-    """The answer to a list of pods."""
+    """The answer to a list of pods: a page of PodObjects, to be decoded one by one, since a pod can have 1.5 MB."""
 
-    metadata: _ListMetadata
-    items: list[PodObject] | None = None
+    metadata: ListMetadata
+    items: list[msgspec.Raw] | None = None
 
 
 class Described(NamedTuple):
@@ -143,9 +148,10 @@ def _owner(meta: _Metadata) -> tuple[str, str]:
 
     A Deployment calls its ReplicaSets <its name>-<hash>, and their pods have the hash as a label. A CronJob calls its Jobs <its
     name>-<minutes since 1970 when it was due>, and they start within days of it; `kubectl create job --from` takes any name.
+    The server takes any text for the owner of a pod: what can be no object's name or kind is as if there were none.
     """
     owner = next((each for each in meta.owner_references or () if each.controller), None)
-    if owner is None:
+    if owner is None or not _WORKLOAD.fullmatch(owner.name) or not _KIND.fullmatch(owner.kind):
         return "", ""
     if owner.kind == "ReplicaSet":
         for label, kind in TEMPLATE_HASHES.items():

@@ -44,7 +44,7 @@ class Pods:
         return [each.pod for uid, each in self._known.pods.items() if uid not in self._gone and not each.ended]
 
     def by_ip(self, ip: str) -> Pod | None:
-        """The running pod that sends from that address; None for the host's own, which several may share."""
+        """The running pod that sends from that address; None for one that several have, as the host's own."""
         return self._known.by_ip.get(ip)
 
     def by_container(self, id: str) -> tuple[Pod, PodContainer] | None:
@@ -98,10 +98,12 @@ class Pods:
 
     def _keep(self, pods: dict[str, Described]) -> None:
         """Only a pod that runs has its address: who gets it next must not be taken for one that ended before.
+        An address of two that run is nobody's: which of them sends cannot be told.
 
         Of two with one container the one that runs counts.
         """
         by_ip: dict[str, Pod] = {}
+        shared: set[str] = set()
         by_container: dict[str, tuple[Pod, PodContainer]] = {}
         storage: dict[str, float] = {}
 
@@ -110,7 +112,10 @@ class Pods:
 
         for each in sorted(pods.values(), key=runs):
             if runs(each) and not each.pod.host_network:
+                shared |= by_ip.keys() & each.ips
                 by_ip.update(dict.fromkeys(each.ips, each.pod))
             by_container.update((container.id, (each.pod, container)) for container in each.pod.containers if container.id)
             storage |= each.storage
+        for ip in shared:
+            del by_ip[ip]
         self._known = _Known(pods, by_ip, by_container, storage)

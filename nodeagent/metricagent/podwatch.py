@@ -24,7 +24,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from metricagent.answers import retry_after
 from metricagent.backoff import Backoff
-from metricagent.podobject import PodList, PodObject, describe
+from metricagent.podobject import ENDED, Described, ListMetadata, PodList, PodObject, describe
 from metricagent.pods import Pods
 from metricagent.reasons import why
 from metricwire import __version__
@@ -32,6 +32,8 @@ from metricwire import __version__
 SHORTEST = 5.0  # seconds: a watch that ends sooner is waited for like a failure, though it is none
 TIDY = 10.0  # seconds between looks at what is known for too long
 LIST_TIMEOUT = aiohttp.ClientTimeout(total=60, connect=10)
+NOT_ENDED = ",".join(f"status.phase!={phase}" for phase in ENDED)  # a pod that comes to its end is deleted, to a watch
+PAGE = 50  # pods
 LARGEST_LIST = 64 * 1024 * 1024  # bytes; 250 pods have 5 MB
 LARGEST_EVENT = 4 * 1024 * 1024  # bytes; an object has at most 1.5 MB
 LARGEST_ERROR = 65536  # bytes of an answer that is none
@@ -178,14 +180,23 @@ class PodWatch:
         self._trouble = None
 
     async def _list(self) -> None:
-        query = {"resourceVersion": self._list_from} if self._list_from else {}
-        async with self._get(query, LIST_TIMEOUT) as response:
-            await _check(response)
-            found = _LIST.decode(await _whole(response.content))
-        self._pods.replace((describe(each, self._labels) for each in found.items or ()), self._now())
-        self._version = found.metadata.resource_version
+        pods: list[Described] = []
+        page = await self._page({"resourceVersion": self._list_from} if self._list_from else {}, pods)
+        version = page.resource_version
+        while page.next:
+            page = await self._page({"continue": page.next}, pods)
+        self._pods.replace(pods, self._now())
+        self._version = version
         self._lists.inc()
         self._succeeded()
+
+    async def _page(self, query: Mapping[str, str], pods: list[Described]) -> ListMetadata:
+        """Add a page of the list to `pods`. A server that lists from what it has at hand may give all in one."""
+        async with self._get({"limit": str(PAGE), **query}, LIST_TIMEOUT) as response:
+            await _check(response)
+            found = _LIST.decode(await _whole(response.content))
+        pods += [describe(_POD.decode(each), self._labels) for each in found.items or ()]
+        return found.metadata
 
     async def _watch(self) -> None:
         """Take events until the server ends it."""
@@ -238,7 +249,7 @@ class PodWatch:
         }
         return self._session.get(
             self._url,
-            params={"fieldSelector": f"spec.nodeName={self._node}", **query},
+            params={"fieldSelector": f"spec.nodeName={self._node},{NOT_ENDED}", **query},
             headers=headers,
             allow_redirects=False,
             timeout=timeout,
@@ -277,13 +288,13 @@ async def _check(response: aiohttp.ClientResponse) -> None:
     raise Trouble(f"it answers {response.status}" + (f" ({text[:REASON_SHOWN]})" if text else ""), wait)
 
 
-async def _whole(stream: aiohttp.StreamReader) -> bytes:
+async def _whole(stream: aiohttp.StreamReader) -> bytearray:
     found = bytearray()
     async for piece in stream.iter_any():
         found += piece
         if len(found) > LARGEST_LIST:
             raise Trouble(f"its list of pods is larger than {LARGEST_LIST} bytes")
-    return bytes(found)
+    return found
 
 
 async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:

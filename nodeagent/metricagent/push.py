@@ -61,7 +61,8 @@ class Pusher:
         self._late = late
         self._jitter = jitter
         self._sleep = sleep
-        self._most = LARGEST
+        self._most = self._ceiling = LARGEST  # bytes of a body's text: now, and ever
+        self._told = LARGEST  # the least that the log has
         self._filled = asyncio.Event()
         if spool:
             self._filled.set()  # with what an earlier run has left
@@ -136,6 +137,7 @@ class Pusher:
     async def _deliver(self, batches: list[Batch], late: bool) -> Later | None:
         """Send the batches and forget them; they all stay in the spool when the store is in trouble."""
         rejected = too_large = 0
+        refused = False
         waiting = deque(pieces(Parcel(tuple(batch.packed for batch in batches)), self._most))
         while waiting:
             parcel = waiting.popleft()
@@ -147,13 +149,20 @@ class Pusher:
                 rejected += decision.rejected
             elif (most := _less(parcel, decision)) is not None:
                 self._most = most
-                logger.info("store takes no body of %d bytes; sending at most %d", parcel.size, most)
+                if decision.most is not None:
+                    self._ceiling = min(self._ceiling, most)
+                if most < self._told:
+                    self._told = most
+                    logger.info("store takes no body of %d bytes; sending at most %d", parcel.size, most)
+                refused = True
                 waiting.extendleft(reversed(list(pieces(parcel, most))))
             else:
                 too_large += parcel.lines
         # In a thread that goes on when this is cancelled: forgotten and counted, or neither.
         await asyncio.to_thread(self._spool.settle, batches, rejected=rejected, too_large=too_large)
         self._state.delivered(len(batches))
+        if not refused:
+            self._most = min(self._ceiling, 2 * self._most)  # what refused more may have been in front of the store, and gone
         return None
 
 

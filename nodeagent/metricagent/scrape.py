@@ -8,8 +8,8 @@ Rules
 - A scrape counts whole or not at all: a body that is too large, or not all of the form, gives nothing. A pod that cannot be
   scraped has no readings from then on but `scrape_up`, 0.
 - Samples go below the pod's first container that is no init container (whose the port is, is not known), with stype=app and
-  the kind of the sample as stype-id. Labels are tags; those that say who a pod is get `exported_` in front. Timestamps are not
-  read.
+  the kind of the sample as stype-id. Labels are tags; those that say who a pod is get `exported_` in front. Names of the
+  catalogue are left out. Timestamps are not read.
 - Each pod has its own moment of the interval, so that neither nodes nor pods are all busy at once.
 """
 
@@ -30,19 +30,18 @@ from metricagent.collector import Reading
 from metricagent.pod import Pod
 from metricagent.reasons import why
 from metricwire import __version__
-from metricwire.catalog import METRICS
 from metricwire.errors import BadInput, TooLarge
 from metricwire.promtext import Parser, Series
-from metricwire.reserved import says_who
+from metricwire.reserved import is_measured, says_who
 
 ASKED = "prometheus.io/scrape"
 PORT = "prometheus.io/port"
 PATH = "prometheus.io/path"
 SCHEME = "prometheus.io/scheme"
 LONGEST_PATH = 1024  # characters
+AT_ONCE = 4  # answers that are read; others wait, unread, within their own time: those that hang keep nobody
 PIECE = 16384  # bytes of an answer that are read at once
 UP = "scrape_up"
-PARTS = frozenset(metric.name for metric in METRICS if "node" not in metric.at)  # a host's number is the sum of its parts'
 OUTCOMES = ("ok", "annotation", "connect", "timeout", "status", "encoding", "format", "bytes", "series", "bug")
 _HEADERS = {
     "Accept": "text/plain;version=0.0.4,application/openmetrics-text;version=1.0.0;q=0.5,*/*;q=0.1",
@@ -131,6 +130,7 @@ class Scraper:
         self._timeout = min(limits.timeout, interval / 2)
         self._limits = limits
         self._now = now
+        self._reading = asyncio.Semaphore(AT_ONCE)
         self._visits: dict[str, _Visit] = {}  # by uid; replaced, never changed: ticks are in another thread
         self._scrapes = Counter("metricagent_scrapes", "Scrapes of pods, by what came of them.", ["outcome"], registry=registry)
         self._left_out = Counter(
@@ -205,7 +205,8 @@ class Scraper:
     async def _scrape(self, session: aiohttp.ClientSession, pod: Pod, heads: Mapping[bytes, Series]) -> _Visit:
         parser = Parser(self._limits.pod_series, says_who, heads)
         try:
-            await self._read(session, address(pod), parser)
+            async with asyncio.timeout(self._timeout):
+                await self._read(session, address(pod), parser)
             samples = parser.close()
         except TimeoutError as error:
             raise Failed("timeout", f"it did not answer within {self._timeout:g} s") from error
@@ -218,7 +219,7 @@ class Scraper:
         others = sum(visit.series for uid, visit in self._visits.items() if uid != pod.uid)
         if others + len(samples) > self._limits.series:
             raise Failed("series", f"with its {len(samples)} samples there are more than {self._limits.series} (scrape.series)")
-        foreign = [sample for sample in samples if sample.name not in PARTS]
+        foreign = [sample for sample in samples if not is_measured(sample.name)]
         self._left_out.labels("name").inc(parser.unspeakable + len(samples) - len(foreign))
         self._left_out.labels("not-finite").inc(parser.not_finite)
         below = container(pod)
@@ -235,8 +236,9 @@ class Scraper:
             if encoding.lower() != "identity":
                 raise Failed("encoding", f"it answers in Content-Encoding {encoding[:80]!r}, which it was not asked for")
             size = 0
-            async for piece in response.content.iter_any():
-                size += len(piece)
-                if size > self._limits.bytes:
-                    raise Failed("bytes", f"its answer has more than {self._limits.bytes} bytes (scrape.body-bytes)")
-                parser.feed(piece)
+            async with self._reading:
+                async for piece in response.content.iter_any():
+                    size += len(piece)
+                    if size > self._limits.bytes:
+                        raise Failed("bytes", f"its answer has more than {self._limits.bytes} bytes (scrape.body-bytes)")
+                    parser.feed(piece)

@@ -112,6 +112,7 @@ class ApiSettings(Struct, frozen=True, rename="kebab", forbid_unknown_fields=Tru
         tuple[str, ...],
         Meta(description="Files with one base64 Ed25519 key each: tokens signed by any may read. Re-read within 5 s."),
     ] = ()
+    require_exp: Annotated[bool, Meta(description="Refuse Ed25519 tokens that do not say when they expire.")] = False
     login_key_files: Annotated[
         tuple[str, ...],
         Meta(

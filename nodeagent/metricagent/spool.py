@@ -95,7 +95,8 @@ class Spool:
         data = spoolfile.pack(text, samples, self._encoding)
         with self._mutex:
             size = spoolfile.footprint(len(data))
-            self._make_room(size)
+            if size <= self._limit:  # room is of no use to what never fits
+                self._make_room(size)
             if self._size + size > self._limit:
                 self._books.drop(samples, "spool-full")
             else:

@@ -7,6 +7,8 @@ Rules
 - Timestamps are refused, as in node_exporter: samples are of the moment of the tick. How old a file is shows in
   metricagent_textfile_mtime_seconds.
 - Lines of `*.lp` are this host's: without cluster and hostname they get its own, with others the file is refused.
+- Samples that are NaN or infinite, which node_exporter passes on, cannot be stored: they are left out, counted and said once,
+  and the rest of the file is taken.
 - A series that is in two files is that of the first by name; the other file is refused.
 - Only regular files within the directory; a symbolic link is followed as long as it stays there, as a ConfigMap's do.
 """
@@ -51,6 +53,8 @@ class _File(NamedTuple):
     stamp: tuple[int, ...]
     readings: list[Reading]
     refused: _Refused | None = None
+    beside: bool = False  # refused for the files before it: it may be taken when these change
+    not_finite: int = 0  # samples left out
 
 
 class Textfile:
@@ -63,6 +67,7 @@ class Textfile:
         self._files: dict[str, _File] = {}
         self._taken: dict[str, _File] = {}
         self._said: dict[str, str] = {}  # why a file is refused, as the log has it
+        self._beyond: set[str] = set()  # files refused because there are too many
         self._mtime = Gauge(
             "metricagent_textfile_mtime_seconds", "When the file was last changed, of those taken.", ["file"], registry=registry
         )
@@ -70,39 +75,44 @@ class Textfile:
         self._refused = Counter("metricagent_textfile_refused", "Files not taken, by reason.", ["reason"], registry=registry)
         for reason in REASONS:
             self._refused.labels(reason)
+        self._left_out = Counter(
+            "metricagent_textfile_samples_left_out",
+            "Samples of files taken left out, by reason.",
+            ["reason"],
+            registry=registry,
+        )
+        self._left_out.labels("not-finite")
 
     def collect(self, now: float) -> list[Reading]:
         """What the files say that can be taken. OSError when the directory cannot be read."""
         self._error.set(1)
         root = self._directory.resolve(strict=True)
         names = sorted(path.name for path in root.iterdir() if path.name.endswith((".prom", ".lp")))
-        found = {name: self._look(root, name, at) for at, name in enumerate(names)}
-        if {name: file.stamp for name, file in found.items()} != {name: file.stamp for name, file in self._files.items()}:
-            self._sort(found)
-        self._error.set(len(self._said) > 0)
+        stamps = {name: _stamp(root / name) if at < FILES else () for at, name in enumerate(names)}
+        if stamps != {name: file.stamp for name, file in self._files.items()}:
+            self._sort(root, stamps)
+        self._error.set(bool(self._said or self._beyond))
         return [reading for file in self._taken.values() for reading in file.readings]
 
-    def _look(self, root: Path, name: str, at: int) -> _File:
-        """The file as it is now, which is what it was before if nothing of it has changed."""
-        stamp: tuple[int, ...] = (at // FILES,)
+    def _look(self, root: Path, name: str, stamp: tuple[int, ...]) -> _File:
+        """The file as it is now, which is what it was before if nothing of it has changed; () is the stamp of one too many."""
+        before = self._files.get(name)
+        if before and before.stamp == stamp and not before.beside:
+            return before
         try:
-            about = (root / name).stat()
-            stamp += (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
-            before = self._files.get(name)
-            if before and before.stamp == stamp:
-                return before
-            if at >= FILES:
+            if not stamp:
                 raise _Refused("files", f"there are more than {FILES} files")
             body = _read(root, name, self._bytes)
-            readings = self._prom(body) if name.endswith(".prom") else self._lines(body)
+            readings, not_finite = self._prom(body) if name.endswith(".prom") else (self._lines(body), 0)
             _check_parts(readings)
-            return _File(stamp, readings)
+            return _File(stamp, readings, not_finite=not_finite)
         except OSError as error:
             return _File(stamp, [], _Refused("unreadable", why(error)))
         except _Refused as refused:
             return _File(stamp, [], refused)
 
-    def _prom(self, body: bytes) -> list[Reading]:
+    def _prom(self, body: bytes) -> tuple[list[Reading], int]:
+        """Its samples, and how many more there are that are not finite."""
         parser = Parser(self._series)
         try:
             parser.feed(body)
@@ -115,7 +125,7 @@ class Textfile:
             raise _Refused("format", f"line {parser.stamped}: it has a timestamp; samples are of the moment they are read")
         if parser.unspeakable:
             raise _Refused("format", f"{parser.unspeakable} samples have names that no line can carry")
-        return [Reading(name, value, tags=tags) for name, _, tags, value in samples]
+        return [Reading(name, value, tags=tags) for name, _, tags, value in samples], parser.not_finite
 
     def _lines(self, body: bytes) -> list[Reading]:
         here = encode_head(SeriesKey(self._place, "x"))[1:]
@@ -131,39 +141,81 @@ class Textfile:
                 raise _Refused("format", f"line {number}: it is of another host or cluster")
         return [Reading(series.metric, value, *series.place[2:], series.tags) for series, _, value in batch.samples]
 
-    def _sort(self, found: dict[str, _File]) -> None:
-        """Which files are taken, beside those before them; what is new about it is said."""
+    def _sort(self, root: Path, stamps: dict[str, tuple[int, ...]]) -> None:
+        """Which files are taken, beside those before them; what is new about it is said. The others' readings are not kept."""
+        found: dict[str, _File] = {}
         taken: dict[str, _File] = {}
         series: set[tuple[Any, ...]] = set()
-        refused = {name: file.refused for name, file in found.items() if file.refused}
-        for name, file in found.items():
-            names = {(reading.metric, *reading[2:]) for reading in file.readings}
-            if name in refused:
+        for name, stamp in stamps.items():
+            file = found[name] = self._look(root, name, stamp)
+            if file.refused:
                 continue
-            if len(names) < len(file.readings):
-                refused[name] = _Refused("duplicate", "it has a series twice")
-            elif names & series:
-                refused[name] = _Refused("duplicate", f"a file before it has the series {min(names & series)[0]} too")
-            elif len(series) + len(names) > self._series:
-                refused[name] = _Refused("series", f"with it there are more than {self._series} series (textfile.series)")
+            names = {(reading.metric, *reading[2:]) for reading in file.readings}
+            refused = self._beside(file, names, series)
+            if refused:
+                found[name] = _File(stamp, [], refused, beside=True)
             else:
                 taken[name] = file
                 series |= names
-        for name in self._taken.keys() - taken.keys():
-            self._mtime.remove(name)
+        for label in set(map(_shown, self._taken)) - set(map(_shown, taken)):
+            self._mtime.remove(label)
         for name, file in taken.items():
-            self._mtime.labels(name).set(file.stamp[-2] / 1e9)
+            self._mtime.labels(_shown(name)).set(file.stamp[-2] / 1e9)
+            self._count_left_out(name, file)
         self._files, self._taken = found, taken
-        self._say({name: (why.reason, str(why)) for name, why in refused.items()})
+        self._say({name: file.refused for name, file in found.items() if file.refused})
 
-    def _say(self, refused: dict[str, tuple[str, str]]) -> None:
-        for name, (reason, text) in refused.items():
+    def _beside(self, file: _File, names: set[tuple[Any, ...]], series: set[tuple[Any, ...]]) -> _Refused | None:
+        """Why the file with these series cannot be taken beside others with those."""
+        if len(names) < len(file.readings):
+            return _Refused("duplicate", "it has a series twice")
+        if names & series:
+            return _Refused("duplicate", f"a file before it has the series {min(names & series)[0]} too")
+        if len(series) + len(names) > self._series:
+            return _Refused("series", f"with it there are more than {self._series} series (textfile.series)")
+        return None
+
+    def _count_left_out(self, name: str, file: _File) -> None:
+        """Of a file that is taken: once for each time it was written; the log has it once until there are none."""
+        before = self._taken.get(name)
+        if before is file or not file.not_finite:
+            return
+        self._left_out.labels("not-finite").inc(file.not_finite)
+        if not (before and before.not_finite):
+            logger.warning("cannot take %d samples of textfile %s: they are NaN or infinite", file.not_finite, _shown(name))
+
+    def _say(self, refused: dict[str, _Refused]) -> None:
+        """Each file once; those that are too many in one line, however many these are."""
+        said = {name: str(why) for name, why in refused.items() if why.reason != "files"}
+        beyond = refused.keys() - said.keys()
+        for name, text in said.items():
             if self._said.get(name) != text:
-                self._refused.labels(reason).inc()
-                logger.warning("cannot take textfile %s: %s; nothing of it is taken", name, text)
+                self._refused.labels(refused[name].reason).inc()
+                logger.warning("cannot take textfile %s: %s; nothing of it is taken", _shown(name), text)
         for name in self._said.keys() - refused.keys():
-            logger.info("textfile %s is no longer refused", name)
-        self._said = {name: text for name, (_, text) in refused.items()}
+            logger.info("textfile %s is no longer refused", _shown(name))
+        self._refused.labels("files").inc(len(beyond - self._beyond))
+        if beyond and not self._beyond:
+            logger.warning(
+                "cannot take %d textfiles: there are more than %d files; nothing of them is taken", len(beyond), FILES
+            )
+        elif self._beyond and not beyond:
+            logger.info("there are no more than %d textfiles any longer", FILES)
+        self._said, self._beyond = said, beyond
+
+
+def _shown(name: str) -> str:
+    """A file's name as text, which names need not be."""
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """What is another when the file has changed."""
+    try:
+        about = path.stat()
+    except OSError as error:
+        return (error.errno or 0,)
+    return (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
 
 
 def _check_parts(readings: list[Reading]) -> None:

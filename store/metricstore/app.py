@@ -221,7 +221,7 @@ class App:
 
 def _cluster(settings: Kubernetes) -> Cluster:
     server = ApiServer(settings)
-    keys = ClusterKeys(server, settings.audience, time.time, logger)
+    keys = ClusterKeys(server, settings.audience, time.monotonic, logger)
     return Cluster(keys, Reviews(server, time.monotonic, logger), settings.agents)
 
 

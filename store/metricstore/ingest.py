@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -15,19 +15,16 @@ from metricstore.disk.formats import Columns
 from metricstore.engine import Engine
 from metricstore.numeric.kernels import COMPILED, SKIP, HeadTable, Lines
 from metricstore.settings import Settings
-from metricwire import exposition
 from metricwire.errors import TooLarge
 from metricwire.lineprotocol import BAD_KEPT, TEXT_SHOWN, BadLine, Batch, Heads, decode, encode, encode_labels
 from metricwire.lineprotocol import Limits as LineLimits
-from metricwire.samples import Labels, Sample
+from metricwire.samples import Labels, Place, Sample
 
 INLINE_BYTES = 65536  # lines that the kernel leaves are decoded in a thread when they are more, so that other requests go on
 TURN_LINES = 2000  # of these, looked at between two turns of others
 TABLES_MAX = 8192  # pairs of default cluster and writing node whose heads are known
 HEAD_BYTES_MAX = 256 * 1024**2  # of all heads that are known
 HEAD_LONGEST = 1024  # a longer one is decoded every time
-
-reserved = lru_cache(65536)(exposition.reserved)
 
 
 class Receipt(NamedTuple):
@@ -103,6 +100,7 @@ class Ingest:
         self.received = self.stored = self.messages = self.skipped = self.unavailable = 0
         self.rejected: Counter[str] = Counter()
         self._engine, self._clock, self._future = engine, clock, settings.future
+        self._cluster = settings.metric_store.cluster
         self._skip_unknown = settings.metric_store.unknown_metrics == "skip"
         self._heads = Heads()
         self._limits = LineLimits(line=limits.line_bytes, tags=limits.tags)
@@ -184,8 +182,7 @@ class Ingest:
         kept, known = [], 0
         for line, labels in zip(batch.label_lines, batch.labels, strict=True):
             try:
-                if node is not None and labels.place.host != node:
-                    raise Refused("foreign_host", f"this token may write only the host {node}")
+                self._check_place(labels.place, node)
                 if self._engine.registry.check_labels(labels):
                     kept.append(labels)
                 else:
@@ -196,12 +193,18 @@ class Ingest:
                 refusals.add(line, labels, refused)
         return kept, known
 
+    def _check_place(self, place: Place, node: str | None) -> None:
+        """Refused where only that node may be written, and only in the cluster of the settings, if they name one."""
+        if node is None:
+            return
+        if place.host != node:
+            raise Refused("foreign_host", f"this token may write only the host {node}")
+        if self._cluster and place.cluster != self._cluster:
+            raise Refused("foreign_cluster", f"this token may write only the cluster {self._cluster}")
+
     def _number(self, sample: Sample, oldest: int, now: int, node: str | None) -> int:
         """The series to write the sample to; Refused when it may not be written or kept."""
-        if node is not None and sample.series.place.host != node:
-            raise Refused("foreign_host", f"this token may write only the host {node}")
-        if reserved(sample.series.metric):
-            raise Refused("reserved_name", "metrics with this prefix are what a program says of itself in its /metrics")
+        self._check_place(sample.series.place, node)
         if sample.timestamp > now + self._future:
             ahead = sample.timestamp - now
             raise Refused(

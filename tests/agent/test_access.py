@@ -59,6 +59,12 @@ def test_a_removed_key_is_dead_and_a_new_one_counts(key_file: Path, caplog: pyte
     assert check(access, good) is None
 
 
+def test_tokens_that_never_expire_can_be_refused(key_file: Path) -> None:
+    access = Access([str(key_file)], anonymous=False, now=lambda: NOW, expiring=True)
+    assert check(access, f"Bearer {tokens.sign(PRIVATE, 'alice', [], issued=NOW)}") is InvalidToken
+    assert check(access, f"Bearer {tokens.sign(PRIVATE, 'alice', [], issued=NOW, expires=NOW + 60)}") is None
+
+
 @pytest.mark.parametrize(
     ("text", "error"),
     [
@@ -169,7 +175,7 @@ def test_a_token_file_that_holds_no_token_is_not_shown(
     async def ask() -> None:
         async with joined(api_server, tmp_path) as access:
             (tmp_path / "token").write_text("canary\r\nx: y")
-            with pytest.raises(InvalidToken, match="could not be read yet"):
+            with pytest.raises(Unavailable, match="could not be read yet"):
                 await access.check([f"Bearer {token()}"], "GET", OWN)
 
     run(ask())

@@ -16,6 +16,7 @@ from metricagent.pod import Pod, PodContainer
 from metricagent.podobject import Described
 from metricagent.pods import Pods
 from metricagent.spool import Spool
+from metricwire.lineprotocol import decode
 from metricwire.samples import Place, Sample, SeriesKey
 
 
@@ -127,14 +128,16 @@ def test_labels_of_a_container_are_a_line_and_count_in_the_books(
     assert closes()
 
 
-def test_labels_that_no_line_can_carry_cost_no_sample(
-    make: Make, spool: Spool, pods: Pods, closes: Callable[[], bool], caplog: pytest.LogCaptureFixture
+def test_a_label_that_no_line_can_carry_costs_nothing_else(
+    make: Make, spool: Spool, pods: Pods, closes: Callable[[], bool]
 ) -> None:
     pod = Pod("u", "web\n1", "shop", "", False, (PodContainer("app", "a1" * 32),))
     pods.put(Described(pod, (), {}, ended=False), 0)
     make(Reading("container_threads", 3.0, "container", "a1" * 32)).tick(1010.0)
-    assert [batch.stored.samples for batch in spool.newest()] == [1]
-    assert "are not sent" in caplog.messages[0]
+    (batch,) = spool.newest()
+    assert batch.stored.samples == 2
+    (labels,) = decode(batch.packed.text(), now=0).labels
+    assert dict(labels.labels) == {"namespace": "shop", "container": "app", "pod_uid": "u"}
     assert closes()
 
 

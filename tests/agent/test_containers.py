@@ -169,6 +169,18 @@ def test_processes_that_may_not_be_seen(tree: Path) -> None:
     assert not found.keys() & (NETWORK.keys() | {"container_processes"})
 
 
+def test_a_users_process_in_a_cgroup_of_a_containers_name_is_not_the_containers(tree: Path) -> None:
+    path = f"user.slice/user-1000.slice/{web(tree).parent.name}/{web(tree).name}"
+    (tree / "sys/fs/cgroup" / path).mkdir(parents=True)
+    (tree / "sys/fs/cgroup" / path / "memory.current").write_text("666\n")
+    for pid, up in ((50, ""), (51, "/../../../..")):
+        (tree / f"proc/{pid}/net").mkdir(parents=True)
+        (tree / f"proc/{pid}/cgroup").write_text(f"0::{up}/{path}\n")
+        (tree / f"proc/{pid}/net/dev").write_text("h\nh\n  eth0: 666 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n")
+    found = values(containers(tree).collect(0), WEB)
+    assert found.items() >= (NETWORK | {"container_processes": 2, "container_memory_usage_bytes": 104857600}).items()
+
+
 def test_an_empty_cgroup_is_what_a_runtime_left(tree: Path) -> None:
     (web(tree) / "pids.current").write_text("0\n")
     assert {each.type_id for each in containers(tree).collect(0)} == {DB}
@@ -223,6 +235,8 @@ def test_two_nodes_in_one_machine(golden: Path, tmp_path: Path) -> None:
         (controller / f"node-2/kubepods/burstable/pod{POD}/{WEB}").rename(
             controller / f"node-2/kubepods/burstable/pod{POD}/{DB}"
         )
+    for cgroup in tree.glob("proc/[0-9]*/cgroup"):
+        cgroup.write_text(cgroup.read_text().replace(":/kubepods", ":/node-1/kubepods"))
     (tree / "proc/self/cgroup").write_text(f"4:memory:/node-2/kubepods/besteffort/pod{POD}/{PAUSE}\n")
     assert {each.type_id for each in containers(tree).collect(0)} == {DB}
     (tree / "proc/self/cgroup").write_text("4:memory:/system.slice/agent.service\n")
@@ -250,17 +264,17 @@ def test_what_came_later_is_found(tree: Path) -> None:
 def test_processes_are_looked_at_again(tree: Path) -> None:
     """A process that changed its cgroup is noticed: in the second tick, since most do at their start, or within EVERY."""
     processes = Processes(str(tree / "proc"))
-    ids = {WEB, DB}
-    assert {name: sorted(pids) for name, pids in processes.by_container(ids).items()} == {WEB: [101, 102], DB: [201]}
+    paths = {name: str(next(tree.rglob(f"*{name}.scope"))).removeprefix(str(tree / "sys/fs/cgroup")) for name in (WEB, DB)}
+    assert {name: sorted(pids) for name, pids in processes.by_container(paths).items()} == {WEB: [101, 102], DB: [201]}
     text = (tree / "proc/101/cgroup").read_text().replace(WEB, DB)
     (tree / "proc/101/cgroup").write_text(text)
-    assert sorted(processes.by_container(ids)[DB]) == [101, 201]
+    assert sorted(processes.by_container(paths)[DB]) == [101, 201]
     (tree / "proc/102/cgroup").write_text(text)
-    found = [len(processes.by_container(ids)[DB]) for _ in range(EVERY)]
+    found = [len(processes.by_container(paths)[DB]) for _ in range(EVERY)]
     assert found == sorted(found)
     assert found[-1] == 3
     shutil.rmtree(tree / "proc/201")
-    assert sorted(processes.by_container(ids)[DB]) == [101, 102]
+    assert sorted(processes.by_container(paths)[DB]) == [101, 102]
     assert processes.command(101) == "nginx"
     assert processes.command(999) == ""
 

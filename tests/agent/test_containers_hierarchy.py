@@ -37,6 +37,7 @@ SLICE = f"kubepods-burstable-pod{UID.replace('-', '_')}.slice"
         ([f"docker/{A}/kubelet.slice/kubelet-kubepods.slice/kubelet-{SLICE}/cri-containerd-{B}.scope"], {B: UID}),
         # Of two of one name that in a pod counts: users may make cgroups of their own.
         ([f"user.slice/docker-{A}.scope", f"kubepods/pod{UID}/{A}", f"zz/{A}"], {A: UID}),
+        ([f"user.slice/{SLICE}/cri-containerd-{A}.scope", f"user.slice/kubepods.slice/{SLICE}:crio:{B}"], {A: "", B: ""}),
         ([f"kubepods/pod{UID}/{A[:-1]}", f"kubepods/pod{UID}/{A.upper()}", f"kubepods/pod{UID}/{A}a"], {}),
         ([], {}),
     ],
@@ -49,6 +50,25 @@ def test_layouts(tmp_path: Path, folders: list[str], found: dict[str, str]) -> N
     for container, cgroup in walked.items():
         assert cgroup.id == container
         assert (tmp_path / cgroup.path[1:]).is_dir()
+
+
+@pytest.mark.parametrize("start", ["", "/node"])
+@pytest.mark.parametrize(
+    "users",
+    [
+        f"user.slice/u.service/{SLICE}/cri-containerd-{A}.scope",
+        f"user.slice/u.service/kubepods.slice/{SLICE}/cri-containerd-{A}.scope",
+        f"zz.slice/u.service/kubepods.slice/{SLICE}/cri-containerd-{A}.scope",
+        f"zz.slice/kubepods.slice/{SLICE}/cri-containerd-{A}.scope",
+        f"docker/{B}/kubepods/pod{UID}/{A}",
+        f"user.slice/u.service/{SLICE}:cri-containerd:{A}",
+    ],
+)
+@pytest.mark.parametrize("kubelets", [f"kubepods.slice/{SLICE}/cri-containerd-{A}.scope", f"kubepods/burstable/pod{UID}/{A}"])
+def test_a_users_cgroup_is_not_taken_for_a_pods(tmp_path: Path, start: str, kubelets: str, users: str) -> None:
+    for folder in (users, kubelets):
+        (tmp_path / f"{start}/{folder}".lstrip("/")).mkdir(parents=True)
+    assert Hierarchy(str(tmp_path), start).walk()[A] == Cgroup(A, f"{start}/{kubelets}", UID)
 
 
 def test_a_node_sees_its_own(tmp_path: Path) -> None:

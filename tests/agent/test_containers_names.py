@@ -94,7 +94,30 @@ def test_pods(name: str, uid: str) -> None:
     ],
 )
 def test_the_containers_of_a_process(text: str, found: tuple[str, ...]) -> None:
-    assert names.containers_in(text) == found
+    containers = names.containers_in(text)
+    assert tuple(container for container, _ in containers) == found
+    assert all(f":{path}" in text and path.removesuffix(".scope").endswith(container) for container, path in containers)
+
+
+@pytest.mark.parametrize(
+    ("seen", "own", "is_at"),
+    [
+        (f"/kubepods/pod{UID}/{ID}", "/", True),
+        (f"/../../pod{UID}/{ID}", "/", True),
+        (f"/../{ID}", "/", True),
+        (f"/../../../kubepods/pod{UID}/{ID}", "/", True),
+        (f"/docker/{OTHER}/kubepods/pod{UID}/{ID}", f"/docker/{OTHER}/kubepods/pod{UID}/{STATIC}", True),  # kind
+        (f"/user.slice/kubepods/pod{UID}/{ID}", f"/kubepods/pod{UID}/{STATIC}", False),
+        (f"/user.slice/kubepods/pod{UID}/{ID}", "/", False),
+        (f"/user.slice/{ID}", "/", False),
+        (f"/../../../user.slice/kubepods/pod{UID}/{ID}", "/", False),
+        (f"/../../../user.slice/pod{UID}/{ID}", "/", False),
+        (f"/../../x/{ID}", "/", False),
+        (f"/{ID}", "/", False),
+    ],
+)
+def test_the_cgroup_of_a_process(seen: str, own: str, is_at: bool) -> None:
+    assert names.is_at(f"/kubepods/pod{UID}/{ID}", seen, own) == is_at
 
 
 @pytest.mark.parametrize(

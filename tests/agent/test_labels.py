@@ -1,5 +1,6 @@
 """Labels of containers: what they are, when they are sent, and what this node shows of them."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,6 +40,15 @@ def test_what_is_said_of_a_container() -> None:
 def test_of_two_labels_that_come_to_one_name_the_first_counts() -> None:
     found = pod(labels=(("a.b", "1"), ("a/b", "2"))).pod
     assert labels_of(found, found.containers[0])["label_a_b"] == "1"
+
+
+@pytest.mark.parametrize("text", ["a\nb", "a\\", "x" * 256, "\u2028"])
+def test_what_no_line_can_carry_is_left_out_and_the_rest_is_sent(text: str) -> None:
+    found = pod(owner=text, owner_kind="Deployment", labels=(("team", text), ("tier", "1"), ("x" * 250, "1"))).pod
+    known = labels_of(found, found.containers[0])
+    assert known.keys() == {"container", "label_tier", "namespace", "owner_kind", "pod", "pod_uid"}
+    sent = Labels(AT_A, tuple(known.items()))
+    assert decode(encode_labels(sent, 1), now=1).labels == [sent]
 
 
 names = st.text(st.characters(codec="ascii", categories=["L", "N"], include_characters="-_./"), min_size=1, max_size=63)

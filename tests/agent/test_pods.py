@@ -132,6 +132,17 @@ def test_the_workload_behind_a_pod(kind: str, name: str, labels: dict[str, str],
     assert (pod.owner, pod.owner_kind) == owner
 
 
+@pytest.mark.parametrize("name", ["x" * 254, "a\nb", "a\\", "a b", "", "a/b", "\u00e4"])
+@pytest.mark.parametrize("kind", ["ReplicaSet", "Job", "Thing"])
+def test_what_no_workload_can_be_called_is_none(kind: str, name: str) -> None:
+    """Who makes pods writes any text there, of any length, and it would be at each of their series."""
+    for reference in ({"kind": kind, "name": name}, {"kind": f"{name}-", "name": kind}):
+        pod = described(an_object(ownerReferences=[{**reference, "controller": True}])).pod
+        assert (pod.owner, pod.owner_kind) == ("", "")
+    pod = described(an_object(ownerReferences=[{"kind": kind, "name": "x" * 253, "controller": True}])).pod
+    assert (pod.owner, pod.owner_kind) == ("x" * 253, kind)
+
+
 @given(st.binary())
 def test_ids_of_containers_are_64_digits_or_nothing(data: bytes) -> None:
     found = an_object(container=data.decode("utf-8", "replace"))
@@ -187,6 +198,20 @@ def test_an_address_is_its_present_owners() -> None:
     known.put(described(an_object("new", container=B)), 0)
     known.remove(described(an_object("old")), 0)
     assert known.by_ip("10.0.0.5") == described(new).pod
+
+
+def test_an_address_of_two_that_run_is_nobodys() -> None:
+    one, two, three = (
+        described(an_object(name, container=container)) for name, container in (("one", A), ("two", B), ("three", C))
+    )
+    known = Pods()
+    known.replace([one, two, three], 0)
+    assert known.by_ip("10.0.0.5") is None
+    assert known.by_ip("fd00::5") is None
+    known.remove(three, 1)
+    assert known.by_ip("10.0.0.5") is None
+    known.remove(one, 1)
+    assert known.by_ip("10.0.0.5") == two.pod
 
 
 def test_what_ended_is_known_a_while_longer() -> None:
@@ -249,12 +274,17 @@ class Server:
         if self.script[kind]:
             answer: web.StreamResponse = await self.script[kind].pop(0)(request)
             return answer
-        return await (self.watch(request) if kind == "watch" else self.list())
+        return await (self.watch(request) if kind == "watch" else self.list(request))
 
-    async def list(self) -> web.Response:
-        return web.json_response(
-            {"kind": "PodList", "metadata": {"resourceVersion": str(self.version)}, "items": [*self.objects.values()]}
-        )
+    async def list(self, request: web.Request) -> web.Response:
+        """A page, as large as is asked for."""
+        objects = list(self.objects.values())
+        start, limit = int(request.query.get("continue", 0)), int(request.query["limit"])
+        if start and "resourceVersion" in request.query:
+            return web.json_response({"message": "resourceVersion beside continue"}, status=400)
+        more = {"continue": str(start + limit)} if start + limit < len(objects) else {}
+        metadata = {"resourceVersion": str(self.version), **more}
+        return web.json_response({"kind": "PodList", "metadata": metadata, "items": objects[start : start + limit]})
 
     async def watch(self, request: web.Request) -> web.StreamResponse:
         response = await self.begin(request)
@@ -375,15 +405,44 @@ def test_a_list_then_what_changes(scene: Scene) -> None:
             await until(lambda: scene.pods.by_ip("10.0.0.5") == described(an_object("a"), "app.kubernetes.io/name").pod)
             assert (scene.value("known"), scene.value("reached"), scene.value("lists_total")) == (2, 1, 1)
         (listing, watching) = server.asked
-        assert listing[:2] == ("list", {"fieldSelector": "spec.nodeName=n1", "resourceVersion": "0"})
+        selector = "spec.nodeName=n1,status.phase!=Succeeded,status.phase!=Failed"
+        assert listing[:2] == ("list", {"fieldSelector": selector, "resourceVersion": "0", "limit": "50"})
         assert watching[1] == {
-            "fieldSelector": "spec.nodeName=n1",
+            "fieldSelector": selector,
             "watch": "true",
             "allowWatchBookmarks": "true",
             "resourceVersion": "11",
             "timeoutSeconds": "30",
         }
         assert listing[2] == "Bearer first"
+
+    asyncio.run(run())
+
+
+def test_a_list_is_taken_in_pages(scene: Scene) -> None:
+    async def run() -> None:
+        for n in range(120):
+            await scene.server.happen("ADDED", an_object(f"p{n}", container=f"{n:064x}"))
+        async with scene.running():
+            await until(lambda: scene.server.count("watch") == 1)
+            assert scene.names() == {f"p{n}" for n in range(120)}
+            assert scene.value("lists_total") == 1
+        lists = [query for kind, query, _ in scene.server.asked if kind == "list"]
+        assert [query.get("continue") for query in lists] == [None, "50", "100"]
+
+    asyncio.run(run())
+
+
+def test_a_list_whose_next_page_is_gone_is_begun_again(scene: Scene) -> None:
+    async def run() -> None:
+        for n in range(60):
+            await scene.server.happen("ADDED", an_object(f"p{n}", container=f"{n:064x}"))
+        scene.server.script["list"] += [scene.server.list, status(410)]
+        async with scene.running():
+            await until(lambda: len(scene.names()) == 60)
+        lists = [query for kind, query, _ in scene.server.asked if kind == "list"]
+        assert [query.get("resourceVersion") for query in lists] == ["0", None, None, None]
+        assert [query.get("continue") for query in lists] == [None, "50", None, "50"]
 
     asyncio.run(run())
 

@@ -312,7 +312,7 @@ def test_while_the_store_is_away_only_the_newest_batch_is_tried(play: Any, close
 def test_bodies_of_late_samples_are_far_apart(play: Any, closes: Callable[[], bool]) -> None:
     async def scene(bench: Any, store: Any) -> None:
         bench.pusher._jitter.rest = lambda took: 7.5
-        bench.pusher._most = len(text(1)) * 2
+        bench.pusher._most = bench.pusher._ceiling = len(text(1)) * 2
         for number in range(7):
             bench.append(number)
         await bench.until_empty(closes)
@@ -433,6 +433,22 @@ def test_a_store_that_takes_less_is_sent_less(play: Any, caplog: pytest.LogCaptu
 
     play(scene)
     assert "store takes no body of" in caplog.text
+
+
+def test_a_store_that_took_less_once_is_sent_more_again(play: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "metricagent")
+
+    async def scene(bench: Any, store: Any) -> None:
+        for _ in range(2):
+            store.will(413)
+            for _ in range(3):  # in halves, in halves, whole
+                before = len(store.bodies)
+                bench.append(1, lines=4_000)
+                assert await bench.pusher.drain() is None
+            assert store.bodies[before:] == [text(1, 4_000)]
+
+    play(scene)
+    assert sum("store takes no body of" in message for message in caplog.messages) == 1
 
 
 def test_what_is_too_large_for_any_request_is_dropped_and_counted(play: Any) -> None:

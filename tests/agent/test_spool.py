@@ -193,6 +193,15 @@ def test_a_batch_larger_than_the_spool_is_dropped(folder: Path, books: Books, re
     spool.close()
 
 
+def test_a_batch_larger_than_the_spool_costs_no_other(folder: Path, books: Books, registry: CollectorRegistry) -> None:
+    spool = Spool(folder, spoolfile.BLOCK, books)
+    spool.append(text(0), 2)
+    spool.append(os.urandom(2 * spoolfile.BLOCK) + b"\n", 1)
+    assert waiting(spool) == [text(0)]
+    assert dropped(registry, "spool-full") == 1
+    spool.close()
+
+
 @pytest.mark.parametrize(
     ("damage", "lost"),
     [

@@ -115,6 +115,12 @@ def test_several_values_and_lines() -> None:
         (b"a" * (NAME_MOST + 1) + b":1|c", "name"),
         (b"info:1|g", "name"),
         (b"disk_used:1|g", "name"),
+        (b"disk.used:1|g", "name"),
+        (b"load_one:1|g", "name"),
+        (b"net.bytes in:1|c", "name"),
+        (b"files:1|ms", "name"),  # it would have files.max
+        (b"files:1|d|#a:b", "name"),
+        (b"a:1|c|#label_" + b"x" * 241 + b":1", "tag"),  # exported_label_...
     ],
 )
 def test_what_is_bad(packet: bytes, reason: str) -> None:

@@ -11,8 +11,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from metricagent import app
-from metricagent.app import CannotListen
 from metricagent.attribution import Attribution
+from metricagent.server import CannotListen
 from metricagent.settings import parse
 from metricagent.statsd import server
 from metricagent.statsd.aggregation import Aggregation, Limits

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
 
 from metricagent.collector import Reading
 from metricagent.textfile import FILES, Textfile
@@ -65,6 +65,26 @@ def test_prom_files_are_samples_of_the_host(files: Textfile, folder: Path, count
     ]
     assert count("mtime_seconds", file="raid.prom") == 1_700_000_000
     assert count("scrape_error") == 0
+
+
+def test_what_is_not_finite_is_counted_and_the_rest_is_taken(
+    files: Textfile, folder: Path, count: Callable[..., float | None], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert count("samples_left_out_total", reason="not-finite") == 0
+    put(folder, "a.prom", "a NaN\nb +Inf\nc 1\n")
+    for _ in range(2):
+        assert files.collect(0) == [Reading("c", 1.0)]
+    put(folder, "a.prom", "a nan\nb 22\nc 1\n")
+    assert files.collect(0) == [Reading("b", 22.0), Reading("c", 1.0)]
+    said = "cannot take 2 samples of textfile a.prom: they are NaN or infinite"
+    assert caplog.messages == [said]
+    assert count("samples_left_out_total", reason="not-finite") == 3
+    assert count("scrape_error") == 0
+    put(folder, "a.prom", "a 333\n")
+    assert files.collect(0) == [Reading("a", 333.0)]
+    put(folder, "a.prom", "a -inf\nb Inf\n")
+    assert files.collect(0) == []
+    assert caplog.messages == [said, said]
 
 
 def test_line_protocol_files_are_of_this_host(files: Textfile, folder: Path) -> None:
@@ -219,6 +239,45 @@ def test_there_is_a_limit_of_files(files: Textfile, folder: Path, count: Callabl
     (folder / "0001.prom").unlink()
     (folder / "0002.prom").unlink()
     assert files.collect(0) == [Reading("x", 1.0)]
+
+
+def test_files_beyond_the_limit_are_one_line_in_the_log(
+    files: Textfile, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    for number in range(FILES + 9):
+        (folder / f"{number:04}.prom").write_text("")
+    files.collect(0)
+    (folder / "9999.prom").write_text("")
+    files.collect(0)
+    assert caplog.messages == [f"cannot take 9 textfiles: there are more than {FILES} files; nothing of them is taken"]
+    for number in range(10):
+        (folder / f"{number:04}.prom").unlink()
+    files.collect(0)
+    assert caplog.messages[1:] == [f"there are no more than {FILES} textfiles any longer"]
+
+
+def test_what_is_not_taken_is_not_kept(folder: Path, registry: CollectorRegistry) -> None:
+    files = Textfile(folder, HERE, bytes=4096, series=3, registry=registry)
+    put(folder, "a.prom", "a 1\nb 1\n")
+    put(folder, "b.prom", "b 2\n")
+    put(folder, "c.prom", "c 3\nd 3\n")
+    assert [reading.metric for reading in files.collect(0)] == ["a", "b"]
+    assert sum(len(file.readings) for file in files._files.values()) == 2
+    (folder / "a.prom").unlink()
+    assert files.collect(0) == [Reading("b", 2.0), Reading("c", 3.0), Reading("d", 3.0)]
+
+
+def test_names_that_are_not_utf8_are_shown_somehow(files: Textfile, folder: Path, registry: CollectorRegistry) -> None:
+    for name in (b"\xff.prom", b"\xfe.prom"):
+        put(folder, os.fsdecode(name), f"m{name[0]} 1\n")
+    assert len(files.collect(0)) == 2
+    assert 'file="\N{REPLACEMENT CHARACTER}.prom"' in generate_latest(registry).decode()
+    (folder / os.fsdecode(b"\xff.prom")).unlink()
+    assert files.collect(0) == [Reading("m254", 1.0)]
+    (folder / os.fsdecode(b"\xfe.prom")).unlink()
+    assert files.collect(0) == []
+    assert "file=" not in generate_latest(registry).decode()
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

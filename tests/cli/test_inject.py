@@ -28,8 +28,8 @@ from metricscluster.workloads import DEEPEST, LARGEST, inject
 from metricsoperator.apply import Answer
 from metricwire.errors import BadInput, MetricsError, NotFound
 
-AGENTS = Agents("fritz-agent.monitoring.svc", 8125)
-ENTRIES = [{"name": HOST, "value": "fritz-agent.monitoring.svc"}, {"name": PORT, "value": "8125"}]
+AGENTS = Agents("fritz-agent.monitoring", 8125)
+ENTRIES = [{"name": HOST, "value": "fritz-agent.monitoring"}, {"name": PORT, "value": "8125"}]
 NODE = [{"name": HOST, "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}}, {"name": PORT, "value": "9125"}]
 
 TEMPLATED = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet")
@@ -125,7 +125,7 @@ def test_the_text_stays_as_it_is() -> None:
         'image: "nginx:1"  # pinned\n'
         "        env:\n"
         "          - name: STATSD_UDP_HOST\n"
-        '            value: "fritz-agent.monitoring.svc"\n'
+        '            value: "fritz-agent.monitoring"\n'
         "          - name: STATSD_UDP_PORT\n"
         '            value: "8125"\n',
     )
@@ -133,7 +133,7 @@ def test_the_text_stays_as_it_is() -> None:
         "        # theirs\n",
         "        # theirs\n"
         "        - name: STATSD_UDP_HOST\n"
-        '          value: "fritz-agent.monitoring.svc"\n'
+        '          value: "fritz-agent.monitoring"\n'
         "        - name: STATSD_UDP_PORT\n"
         '          value: "8125"\n',
     )
@@ -176,6 +176,21 @@ def test_what_is_set_otherwise_is_left_alone_and_named() -> None:
         f"web.yaml:{lines.index(f'  - name: {name}') + 1}: Pod web, container {name}: {variable} set otherwise; left alone"
         for name, variable in (("mine", HOST), ("port", PORT), ("from", HOST))
     ]
+
+
+def test_the_services_longer_name_is_what_is_wanted() -> None:
+    entries = [{"name": HOST, "value": "fritz-agent.monitoring.svc"}, ENTRIES[1]]
+    text = json.dumps(workload("v1", "Pod", ("spec",), {"containers": [{"name": "app", "env": entries}]}))
+    assert inject(text.encode(), "web.json", AGENTS) == (text, 0, 1, [])
+
+
+def test_without_the_library_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "kubernetes", None)
+    with pytest.raises(
+        MetricsError, match=r"cannot speak to an API server: .*pip install .*-r requirements/operator\.txt"
+    ) as raised:
+        patching.connected()
+    assert (Path(__file__).parents[2] / str(raised.value).split()[-1]).exists()
 
 
 def test_the_nodes_address_where_the_agents_have_a_host_port() -> None:

@@ -48,6 +48,7 @@ def test_the_guide_is_ready_to_be_pasted(tmp_path: object) -> None:
         cluster="fritz",
         host="it's",
         ports=Ports(),
+        statsd=8125,
         token="t",
         token_file=token_file,
         directory=token_file.parent,

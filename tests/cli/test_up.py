@@ -147,6 +147,10 @@ def test_a_cluster_on_this_machine(start: Callable[[], Running], ports: Ports, r
     assert "cpu.cores" in {point["name"] for point in node["datapoints"]}
     assert "cpu_user{" in wait_for(lambda: ask(ports.store_ops, "/metrics"))
     assert "uptime{" in ask(ports.agent_metrics, "/metrics")
+    with socket.socket(type=socket.SOCK_DGRAM) as client:
+        client.sendto(b"orders:3|c", ("127.0.0.1", 8125 + ports.offset))
+    application = wait_for(lambda: ask(ports.store, "/system/v1/metrics/v0/containers/unknown/app", token))
+    assert ("orders", 3.0) in {(point["name"], point["value"]) for point in json.loads(application)["datapoints"]}
 
     store, killed = pid_of("metricstore", resource.parent), time.time()
     os.kill(store, signal.SIGKILL)

@@ -66,9 +66,39 @@ def test_a_service_account_has_a_key_of_its_own(run: Run, tmp_path: Path) -> Non
     assert (status, again) == (0, entry)
 
 
+def test_an_entry_is_written_whole_or_not_at_all(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "users"
+    folder.mkdir()
+    status, out, hint = run("add", "alice", "--directory", "users", typed=SECRET)
+    assert (status, out) == (0, "")
+    first, second = hint.splitlines()
+    assert first.startswith("users/alice.json is the entry; ")
+    assert "--from-file=users/ " in second
+    entry = folder / "alice.json"
+    assert entry.stat().st_mode & 0o777 == 0o600
+    before = entry.read_bytes()
+    assert run("add", "alice", "--directory", "users", typed="short")[0] == 2
+    assert entry.read_bytes() == before
+    assert run("add", "alice", "--directory", "users", "--permission", SUPERUSER, typed=SECRET)[0] == 0
+    assert run("verify", "users") == (0, f"alice  password  {SUPERUSER}\n", "")
+    (folder / "bob.json").mkdir()
+    assert run("add", "bob", "--directory", "users", typed=SECRET) == (2, "", "cannot write users/bob.json: Is a directory\n")
+    assert sorted(path.name for path in folder.iterdir()) == ["alice.json", "bob.json"]
+
+
+@pytest.mark.parametrize("uid", ["a@example.org", "a+b", ".alice", ".", ".."])
+def test_a_file_that_no_secret_can_have_is_refused(run: Run, tmp_path: Path, uid: str) -> None:
+    """Before a password is asked for, or a key made."""
+    status, out, text = run("add", uid, "--service-account", "--directory", ".")
+    assert (status, out) == (2, "")
+    assert "a key of a Secret has letters, digits and" in text
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("arguments", "typed", "error"),
     [
+        (("add", "alice", "--service-account", "--directory", "gone"), "", "cannot write gone/alice.json: there is no folder"),
         (("add", "a b"), "", "cannot use the uid 'a b'"),
         (("add", "alice\n"), "", "cannot use the uid 'alice\\n'"),
         (("add", "alice"), "short\n", "cannot use the password: shorter than 8 characters"),

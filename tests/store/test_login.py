@@ -1,8 +1,11 @@
 """Logging in as on DC/OS: who gets a token, what it opens, and that everything else is refused alike."""
 
 import asyncio
+import ipaddress
 import json
+import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +15,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from metricstore.api import login
-from metricstore.api.accounts import Accounts
-from metricstore.api.attempts import KEPT, LOCK_MAX, TRIES, Attempts
+from metricstore.api.accounts import FEW, Accounts
+from metricstore.api.attempts import KEPT, LOCK_MAX, TRIES, TRIES_ADDRESS, WINDOW, Attempts
 from metricstore.api.auth import Gate, KeyRing, Permission
 from metricstore.settings import Login
+from metricwire import users
 from metricwire.errors import Forbidden, InvalidToken, MetricsError, SettingsError, TooMany
 from metricwire.tokens import AGENT_METRICS, NODE_METRICS, SUPERUSER, issue, jwks, login_key, new_pair, sign
 from metricwire.users import Cost, entry, new_password
@@ -89,6 +93,12 @@ def test_permissions_open_the_two_prefixes_and_nothing_else(uid: str, opens: set
         answer = ask(method, path, headers={"authorization": f"token={token}"})
         assert answer.status_code == 403
         assert "a login opens /system/v1/ alone" in answer.text
+
+
+@pytest.mark.parametrize(("uid", "status"), [("alice", 403), ("bob", 403), ("carol", 200)])
+def test_another_node_by_query_needs_the_permission_for_other_nodes_too(uid: str, status: int, ask: Any) -> None:
+    token = logged_in(ask, uid=uid, password=SECRET)
+    assert ask("GET", f"{OWN}?node=n1", headers={"authorization": f"token={token}"}).status_code == status
 
 
 def test_a_service_account_logs_in_with_its_key_and_each_proof_once(ask: Any) -> None:
@@ -224,8 +234,57 @@ def test_tries_are_counted_by_uid_and_address_and_locks_grow() -> None:
 def test_what_is_remembered_of_tries_is_bounded() -> None:
     attempts = Attempts(lambda: 0.0)
     for number in range(KEPT + 100):
-        attempts.begin(str(number), "10.0.0.1")
-    assert len(attempts._tries) == KEPT
+        attempts.begin("alice", str(ipaddress.ip_address(number)))
+    assert (len(attempts._tries), len(attempts._left)) == (KEPT, KEPT)
+
+
+def test_tries_from_an_address_are_counted_over_all_uids_and_lock_nobody() -> None:
+    now = [0.0]
+    attempts = Attempts(lambda: now[0])
+
+    def tried(uid: str, address: str = "10.0.0.1") -> int:
+        try:
+            attempts.begin(uid, address)
+        except TooMany as error:
+            return error.retry_after
+        return 0
+
+    assert [tried(f"user{number}") for number in range(TRIES_ADDRESS + 1)] == [0] * TRIES_ADDRESS + [1]
+    assert len(attempts._tries) == TRIES_ADDRESS, "what is refused takes no place"
+    assert tried("user0", "10.0.0.2") == 0
+    attempts.succeeded("user1", "10.0.0.1")
+    assert [tried("alice"), tried("alice")] == [0, 1], "the right password is no try"
+    now[0] += WINDOW / TRIES_ADDRESS * TRIES
+    assert [tried("bob") for _ in range(TRIES + 1)] == [0] * TRIES + [1], "refused for the address: the uid is not locked"
+    now[0] += WINDOW
+    assert [tried("bob") for _ in range(TRIES + 1)] == [0] * TRIES + [60]
+    for _ in range(2 * TRIES_ADDRESS):
+        assert tried("bob") == 60, "tries at a locked uid"
+    assert tried("carol") == 0, "do not count for the others from there"
+    networks = [tried(f"a{number}", f"2001:db8::{number:x}") for number in range(TRIES_ADDRESS + 1)]
+    assert networks == [0] * TRIES_ADDRESS + [1], "one host has a whole network"
+
+
+def test_one_address_takes_few_of_the_places(folder: Path, make_app: Any, loop: asyncio.AbstractEventLoop) -> None:
+    app = make_app({"metric-store": {"login": settings(folder)}}, open_to_all=False)
+
+    async def crowd() -> list[list[httpx.Response]]:
+        many = httpx.AsyncClient(transport=httpx.ASGITransport(app=app.api, client=("2001:db8::1", 1)), base_url="http://store")
+        one = httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=app.api, client=("2001:db8:0:1::1", 1)), base_url="http://store"
+        )
+        async with many, one:
+            asked = [
+                many.post(LOGIN, json={"uid": f"user{number}", "password": "x"}) for number in range(4 * login.QUEUE_ADDRESS)
+            ]
+            asked.append(one.post(LOGIN, json={"uid": "alice", "password": SECRET}))
+            first = await asyncio.gather(*asked)
+            return [first, [await many.post(LOGIN, json={"uid": "alice", "password": SECRET})]]
+
+    first, then = loop.run_until_complete(crowd())
+    assert Counter(answer.status_code for answer in first) == {401: login.QUEUE_ADDRESS, 429: 3 * login.QUEUE_ADDRESS, 200: 1}
+    assert {answer.headers["retry-after"] for answer in first if answer.status_code == 429} == {"1"}
+    assert [answer.status_code for answer in then] == [200], "its places are given back"
 
 
 class Life:
@@ -248,6 +307,28 @@ class Life:
         except MetricsError as error:
             return type(error)
         return None
+
+
+def test_who_has_no_key_is_checked_with_one_of_a_size_that_accounts_have(folder: Path, loop: asyncio.AbstractEventLoop) -> None:
+    life = Life(folder, loop)
+    poller = life.accounts.user("poller")
+    assert poller is not None
+    assert poller.key is not None
+    keys = {uid: life.accounts.nobodys_key(uid) for uid in map(str, range(100))}
+    assert {key.key_size for key in keys.values()} == {poller.key.key_size}
+    assert all(life.accounts.nobodys_key(uid) is key for uid, key in keys.items())
+    assert poller.key.public_numbers() not in [key.public_numbers() for key in keys.values()]
+    (folder / "users" / "larger").write_bytes(entry("larger", [], public_key=pem_of(3072, public=True)))
+    life.now += 10
+    loop.run_until_complete(life.accounts.look())
+    assert life.accounts.user("larger")
+    assert {life.accounts.nobodys_key(uid).key_size for uid in keys} == {poller.key.key_size, 3072}
+    for uid in ("poller", "larger"):
+        (folder / "users" / uid).unlink()
+    life.now += 10
+    loop.run_until_complete(life.accounts.look())
+    assert life.accounts.user("poller") is None
+    assert life.accounts.nobodys_key("x").key_size == 2048
 
 
 def test_keys_are_rotated_and_removed(folder: Path, loop: asyncio.AbstractEventLoop) -> None:
@@ -285,10 +366,61 @@ def test_users_change_while_the_store_runs(
     assert "canary" not in caplog.text
 
 
-def pem_of(bits: int) -> str:
+def test_many_bad_entries_are_told_in_a_few_lines(
+    folder: Path, loop: asyncio.AbstractEventLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad = b"[" + b"1," * 1000 + b",".join([entry("bob", [], password=CHEAP)] * 500) + b"]"
+    (folder / "users" / "a-bad").write_bytes(bad)
+    (folder / "users" / "b-worse").write_bytes(b"[" + b"1," * FEW + b"1]")
+    (folder / "users" / "c-less").write_bytes(b"[1]")
+    Life(folder, loop)
+    told = [message for message in caplog.messages if "a-bad" in message]
+    assert len(told) == FEW + 1
+    assert told[-1].endswith("990 more entries are left out")
+    assert len([message for message in caplog.messages if "b-worse" in message]) == FEW + 1
+    assert len([message for message in caplog.messages if "c-less" in message]) == 1
+    twice = [message for message in caplog.messages if "twice" in message]
+    assert len(twice) == FEW + 1
+    assert twice[-1].startswith("490 more users are there twice")
+
+
+def test_users_are_read_beside_the_requests(
+    folder: Path, loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large file keeps whoever needs it, and nobody else."""
+    life = Life(folder, loop)
+    held, reading = threading.Event(), threading.Event()
+    usual = users.read
+
+    def slow(text: bytes, name: str) -> Any:
+        reading.set()
+        held.wait(30)
+        return usual(text, name)
+
+    monkeypatch.setattr("metricstore.api.accounts.read", slow)
+    (folder / "users" / "erin").write_bytes(entry("erin", [], password=CHEAP))
+    life.now += 10
+
+    async def look() -> None:
+        first = asyncio.create_task(life.accounts.look())
+        await asyncio.to_thread(reading.wait, 30)
+        await life.accounts.look()
+        assert life.accounts.user("alice"), "others go by what was read before"
+        assert life.accounts.user("erin") is None
+        held.set()
+        await first
+        assert life.accounts.user("erin")
+
+    loop.run_until_complete(look())
+
+
+def pem_of(bits: int, *, public: bool = False) -> str:
     from cryptography.hazmat.primitives import serialization
 
     key = rsa.generate_private_key(65537, bits)
+    if public:
+        form = serialization.PublicFormat.SubjectPublicKeyInfo
+        return key.public_key().public_bytes(serialization.Encoding.PEM, form).decode()
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     ).decode()

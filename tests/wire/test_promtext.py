@@ -140,6 +140,12 @@ def test_there_is_a_limit_of_samples_and_of_families() -> None:
         read("".join(f"# TYPE f{i} gauge\n" for i in range(3)), most=2)
 
 
+def test_there_is_a_limit_of_lines() -> None:
+    assert read("# x\n\n" * 510, most=2) == []
+    with pytest.raises(TooLarge, match=r"^line 1021: more than 1020 lines$"):
+        read("# x\n\n" * 511, most=2)
+
+
 def test_a_line_without_an_end_is_not_kept() -> None:
     parser = Parser(10)
     for _ in range(LINE // 1000):

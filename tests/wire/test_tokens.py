@@ -19,10 +19,12 @@ from metricwire.tokens import (
     bearer,
     issue,
     jwks,
+    key_id,
     kubernetes_keys,
     login_key,
     login_public_key,
     new_pair,
+    nobodys_key,
     opened,
     public_key,
     rsa_public_key,
@@ -97,6 +99,74 @@ HEAD, BODY, SIGNATURE = sign(PRIVATE, "me", ["admin"], issued=NOW).split(".")
 )
 @pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
 def test_forged_and_stale_tokens_are_refused(token: str) -> None:
+    with pytest.raises(InvalidToken):
+        verify(token, [KEY], NOW)
+
+
+def test_what_is_in_a_token_is_read_once_its_signature_is_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has no key cannot make us read much."""
+    read: list[object] = []
+
+    def pairs_of(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        read.append(pairs)
+        return dict(pairs)
+
+    monkeypatch.setattr("metricwire.tokens.form._unique", pairs_of)
+    keys = [public_key(new_pair()[1]) for _ in range(16)]
+    token = signed({"user": "x", "r": [0] * 1000})
+    assert key_id(token) == ""
+    with pytest.raises(InvalidToken):
+        verify(token, keys, NOW)
+    foreign = jwt.encode({"uid": "alice", "r": [0] * 1000}, FOREIGN[0], algorithm="RS256", headers={"kid": LOGIN.id})
+    for check in (
+        lambda: verify_login(foreign, {LOGIN.id: LOGIN}, NOW),
+        lambda: verify_proof(foreign, "alice", LOGIN.public, NOW),
+        lambda: verify_service_account(foreign, kubernetes(kid=LOGIN.id), NOW),
+    ):
+        with pytest.raises(InvalidToken):
+            check()
+    assert read == []
+    assert verify(token, [*keys, KEY], NOW).subject == "x"
+    assert len(read) == 2, "header and claims"
+
+
+def written(head: bytes, body: bytes) -> str:
+    """A token with such a text, well signed."""
+    text = f"{b64(head)}.{b64(body)}"
+    return f"{text}.{b64(Ed25519PrivateKey.from_private_bytes(base64.b64decode(PRIVATE)).sign(text.encode()))}"
+
+
+GOOD_HEAD = b'{"alg":"EdDSA"}'
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        written(GOOD_HEAD, b'{"user":"a","user":"b"}'),
+        written(GOOD_HEAD, b'{"user":"a","x":{"y":1,"y":1}}'),
+        written(b'{"alg":"EdDSA","alg":"EdDSA"}', b"{}"),
+        written(b'{"alg":"EdDSA","b64":true}', b"{}"),
+        written(b'{"alg":"EdDSA","crit":[]}', b"{}"),
+        written(b'{"alg":"EdDSA","kid":5}', b"{}"),
+        written(b'{"alg":"none"}', b"{}"),
+        written(b"{}", b"{}"),
+        written(b"[]", b"{}"),
+        written(b"\xff", b"{}"),
+        written(b'{"alg":"EdDSA","x":' + b"[" * 2500 + b"]" * 2500 + b"}", b"{}"),
+        written(GOOD_HEAD, b"[]"),
+        written(GOOD_HEAD, b"\xff"),
+        written(GOOD_HEAD, '{"user":"x"}'.encode("utf-16")),
+        written(GOOD_HEAD, b'{"x":' + b"[" * 33 + b"]" * 33 + b"}"),
+        written(GOOD_HEAD, b'{"x":' + b"[" * 2500 + b"]" * 2500 + b"}"),
+        written(GOOD_HEAD, b'{"x":' + b"9" * 5000 + b"}"),
+        written(GOOD_HEAD, b'{"pad":"%s"}' % (b"x" * 8192)),
+        written(GOOD_HEAD, b"{}") + "=",
+        written(GOOD_HEAD, b"{}")[:-1] + "_",
+    ],
+    ids=itertools.count(),
+)
+def test_a_token_that_can_be_read_in_two_ways_is_refused_though_it_is_well_signed(token: str) -> None:
+    assert verify(written(GOOD_HEAD, b'{"user":"a"}'), [KEY], NOW).subject == "a"
     with pytest.raises(InvalidToken):
         verify(token, [KEY], NOW)
 
@@ -266,18 +336,28 @@ def test_a_proof_counts_for_one_account_and_five_minutes() -> None:
         verify_proof(issued(), "alice", OTHER.public, NOW)
 
 
-def pem(bits: int) -> bytes:
+def pem(bits: int, exponent: int = 65537) -> bytes:
     """The public half of a key of that size."""
     from cryptography.hazmat.primitives import serialization
 
-    key = rsa.generate_private_key(65537, bits).public_key()
+    key = rsa.RSAPublicNumbers(exponent, nobodys_key(bits).public_numbers().n).public_key()
     return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
-@pytest.mark.parametrize("text", [b"", b"x", LOGIN_PRIVATE, pem(1024), b"\xff" * 100], ids=itertools.count())
+@pytest.mark.parametrize(
+    "text", [b"", b"x", LOGIN_PRIVATE, pem(1024), pem(2048, 3), pem(2048, 2**1000 + 1), b"\xff" * 100], ids=itertools.count()
+)
 def test_an_rsa_key_that_is_none_or_small_is_named(text: bytes) -> None:
     with pytest.raises(SettingsError, match="cannot use "):
         rsa_public_key(text)
     if text != LOGIN_PRIVATE:
         with pytest.raises(SettingsError, match="cannot use login key"):
             login_key(text)
+
+
+def test_nobodys_key_has_the_size_that_is_asked_for_and_nobody_signs_for_it() -> None:
+    for bits in (2048, 3072):
+        key = nobodys_key(bits)
+        assert (key.key_size, key.public_numbers().e) == (bits, 65537)
+        with pytest.raises(InvalidToken):
+            verify_proof(issued(), "alice", key, NOW)

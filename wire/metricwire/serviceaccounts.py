@@ -5,11 +5,12 @@ How the API server is asked, and what time it is, are the caller's: store and ag
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from metricwire.errors import BadInput, InvalidToken, MetricsError
-from metricwire.tokens import Claims, KubernetesKeys, key_id, kubernetes_keys, verify_service_account
+from metricwire.errors import BadInput, InvalidToken, MetricsError, Unavailable
+from metricwire.tokens import REFUSED, Claims, KubernetesKeys, key_id, kubernetes_keys, verify_service_account
 
 REFRESH = 8.0  # seconds that fetched keys count; a removed one is dead by then
 RETRY = 4.0  # seconds between two attempts, also when a token names a key we do not have
@@ -32,48 +33,61 @@ class ApiServer(Protocol):
 
 
 class ClusterKeys:
-    """The keys, fetched when first needed, again after REFRESH, and when a token names an unknown one."""
+    """The keys, fetched when first needed, again after REFRESH, and when a token names an unknown one.
 
-    def __init__(self, server: ApiServer, audience: str, clock: Callable[[], float], logger: logging.Logger) -> None:
-        self._server, self._audience, self._clock, self._logger = server, audience, clock, logger
+    `steady` is a clock that never jumps: the wall clock judges a token's times, and nothing else.
+    """
+
+    def __init__(self, server: ApiServer, audience: str, steady: Callable[[], float], logger: logging.Logger) -> None:
+        self._server, self._audience, self._steady, self._logger = server, audience, steady, logger
         self._trust: KubernetesKeys | None = None
-        self._fetched = self._tried = 0.0
-        self._lock = asyncio.Lock()
+        self._fetched = self._tried = -math.inf
+        self._fetching: asyncio.Task[None] | None = None
         self.version = 0  # another one when the keys have been fetched again
 
     @property
-    def until(self) -> float:
-        """Until when the fetched keys count, and with them what was checked by them (seconds)."""
-        return self._fetched + REFRESH
+    def fresh(self) -> bool:
+        """Whether the fetched keys count, and with them what was checked by them, without asking again."""
+        return self._steady() <= self._fetched + REFRESH
 
-    async def verify(self, token: str) -> Claims:
-        """The claims of a token of this cluster, made for our audience; InvalidToken otherwise."""
+    async def verify(self, token: str, now: float) -> Claims:
+        """The claims of a token of this cluster, made for our audience and valid at `now` (seconds of the wall clock).
+
+        InvalidToken otherwise; Unavailable while there have never been keys to check it by.
+        """
         name = key_id(token)
-        now = self._clock()
-        if self._trust is None or (now > self.until and not self._lock.locked()):  # while one asks, others use what is at hand
+        if not name:
+            raise InvalidToken(REFUSED)
+        if self._trust is None or (not self.fresh and self._fetching is None):  # while one asks, others use what is at hand
             await self._refresh()
         if self._trust is not None and name not in self._trust.keys:
             await self._refresh()
         if self._trust is None:
-            raise InvalidToken("cannot check the token: the API server's keys could not be read yet")
-        return verify_service_account(token, self._trust, self._clock())
+            raise Unavailable("cannot check the token: the API server's keys could not be read yet", int(RETRY))
+        return verify_service_account(token, self._trust, now)
 
     async def _refresh(self) -> None:
-        """Fetch the keys, at most once per RETRY; on failure the ones at hand go on counting."""
-        async with self._lock:
-            if self._clock() - self._tried < RETRY:
+        """Fetch the keys, at most once per RETRY; all who wait share it, and whoever goes away does not end it."""
+        if self._fetching is None:
+            if self._steady() - self._tried < RETRY:
                 return
-            self._tried = self._clock()
-            try:
-                self._trust, wrong = kubernetes_keys(
-                    await self._server.ask(CONFIGURATION), await self._server.ask(KEYS), self._audience
-                )
-            except (NotAnswered, BadInput) as error:
-                self._logger.warning("cannot read the API server's keys: %s", error)
-                return
-            for reason in wrong:
-                self._logger.warning("one of the API server's keys is left out: %s", reason)
-            if not self._fetched:
-                self._logger.info("ServiceAccount tokens are accepted: the API server's keys are read")
-            self._fetched = self._clock()
-            self.version += 1
+            self._fetching = asyncio.create_task(self._fetch())
+        await asyncio.shield(self._fetching)
+
+    async def _fetch(self) -> None:
+        """On failure the keys at hand go on counting."""
+        try:
+            self._trust, wrong = kubernetes_keys(
+                await self._server.ask(CONFIGURATION), await self._server.ask(KEYS), self._audience
+            )
+        except (NotAnswered, BadInput) as error:
+            self._logger.warning("cannot read the API server's keys: %s", error)
+            return
+        finally:
+            self._tried, self._fetching = self._steady(), None
+        for reason in wrong:
+            self._logger.warning("one of the API server's keys is left out: %s", reason)
+        if not self.version:
+            self._logger.info("ServiceAccount tokens are accepted: the API server's keys are read")
+        self._fetched = self._steady()
+        self.version += 1

@@ -37,11 +37,15 @@ class Watched(Generic[Value]):
         self._read_at: float | None = None
         self.version = 0  # another one when something has changed
 
+    @property
+    def due(self) -> bool:
+        """Whether `values` would look at the files again."""
+        return self._read_at is None or not 0 <= self._clock() - self._read_at < REREAD
+
     def values(self) -> list[Value]:
         """The values of all files that can be used now."""
-        now = self._clock()
-        if self._read_at is None or not 0 <= now - self._read_at < REREAD:
-            self._read_at = now
+        if self.due:
+            self._read_at = self._clock()
             self._look()
         return self._values
 

@@ -54,7 +54,7 @@ class Containers:
         hierarchy = self._hierarchy or self._find()
         found = hierarchy.walk()
         self._hierarchy = hierarchy
-        pids = self._processes.by_container(found)
+        pids = self._processes.by_container({name: cgroup.path for name, cgroup in found.items()})
         self._sandboxes = {name: is_one for name, is_one in self._sandboxes.items() if name in found}
         self._settled &= found.keys()
         self._networks.begin()

@@ -6,14 +6,20 @@ can have come. A filesystem that does not count (1) is listed each time.
 
 What is inside a container is not looked at, since it is counted in it already; except in one outside of any pod that has a
 kubelet's cgroups in it: that is a machine in itself (kind), and its pods' containers are found instead.
+
+Users make cgroups of any name below those that are left to them, so a pod is one only below the cgroup that a kubelet makes all
+pods in, and that is not a user's. Of two containers of one name that counts whose kubelet's is nearest to the root.
 """
 
 import os
+import sys
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from metricagent.containers import names
 
+_USERS = "user.slice"  # what systemd has all users' sessions in
+_OUTSIDE = sys.maxsize  # the depth of what is not below a kubelet's pods
 _LEAF, _COUNTED = 2, 2  # links of a folder without subfolders; from here on links count subfolders
 
 
@@ -40,24 +46,31 @@ class Hierarchy:
     def __init__(self, root: str, start: str = "") -> None:
         self._root = root
         self._start = start
+        self._users = f"{start}/{_USERS}/"
         self._known: dict[str, _Listed] = {}
 
     def walk(self) -> dict[str, Cgroup]:
         """The containers by id. OSError when the root cannot be read; a part that cannot be is left out."""
         found: dict[str, Cgroup] = {}
         seen: dict[str, _Listed] = {}
-        waiting = [(self._start, "", os.stat(self._root + self._start))]  # noqa: PTH116 thousands of paths
+        ranks: dict[str, tuple[int, bool]] = {}
+        waiting = [(self._start, "", _OUTSIDE, os.stat(self._root + self._start))]  # noqa: PTH116 thousands of paths
         while waiting:
-            path, pod, status = waiting.pop()
+            path, pod, above, status = waiting.pop()
             for name, child in self._folders(path, status, seen):
-                below, its_pod = f"{path}/{name}", pod or names.pod(name)
-                container = names.container(name)
+                below, depth, container = f"{path}/{name}", above, names.container(name)
+                users = below.startswith(self._users)
+                if depth == _OUTSIDE and not users and names.has_pods(name):
+                    depth = below.count("/")
+                # A runtime that disagrees with the kubelet on who makes cgroups has both names in one, in its own service's.
+                its_pod = pod or (names.pod(name) if depth != _OUTSIDE or (container and not users) else "")
                 if container is None:
-                    waiting.append((below, its_pod, child))
+                    waiting.append((below, its_pod, depth, child))
                 elif not its_pod and self._is_machine(below, child, seen):
-                    waiting.append((below, "", child))
-                elif container not in found or (its_pod and not found[container].pod):  # users make any name outside of pods
+                    waiting.append((below, "", depth, child))
+                elif container not in found or (depth, not its_pod) < ranks[container]:
                     found[container] = Cgroup(container, below, its_pod)
+                    ranks[container] = depth, not its_pod
         self._known = seen
         return found
 

@@ -12,9 +12,8 @@ import re
 RUNTIMES = ("cri-containerd", "crio", "docker", "libpod", "nerdctl")
 _ID = "[0-9a-f]{64}"
 _CONTAINER = re.compile(rf"(?:(?:[^/]*:)?(?:{'|'.join(RUNTIMES)})[-:])?({_ID})(?:\.scope)?", re.ASCII)
-_ANY_CONTAINER = re.compile(
-    rf"/(?:[^/\n]*:)?(?:(?:{'|'.join(RUNTIMES)})[-:])?({_ID})(?:\.scope)?(?=/|$)", re.ASCII | re.MULTILINE
-)
+_ANY_CONTAINER = re.compile(rf"/(?:[^/]*:)?(?:(?:{'|'.join(RUNTIMES)})[-:])?({_ID})(?:\.scope)?(?=/|\Z)", re.ASCII)
+_UP = re.compile(r"(?:/\.\.)+")
 _POD = re.compile(
     r"(?:.*-)?pod([0-9a-f]{8}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{12}|[0-9a-f]{32})(?:\.slice)?(?::.*)?"
 )
@@ -38,12 +37,27 @@ def pod(name: str) -> str:
     return found[1].replace("_", "-") if found else ""
 
 
-def containers_in(text: str) -> tuple[str, ...]:
-    """The ids of all containers in a /proc/<pid>/cgroup, the outermost first.
+def containers_in(text: str) -> tuple[tuple[str, str], ...]:
+    """Id and path of all containers in a /proc/<pid>/cgroup, the outermost first in each of its hierarchies."""
+    paths = [line.split(":", 2)[-1] for line in text.split("\n")]
+    return tuple(dict.fromkeys((found[1], path[: found.end()]) for path in paths for found in _ANY_CONTAINER.finditer(path)))
 
-    Seen from another cgroup namespace its paths begin with /../, but end the same.
+
+def is_at(path: str, seen: str, own: str) -> bool:
+    """Whether the cgroup at `path` of the hierarchy is the one that a process has as `seen`; `own`: what the agent has itself.
+
+    From within a cgroup namespace one sees the way from its root, /../ as often as needed; what is above the mounted hierarchy,
+    as for a node that is a container (kind), is in front of every path. It is never enough that the ends are alike: users make
+    cgroups of any name below their own.
     """
-    return tuple(dict.fromkeys(_ANY_CONTAINER.findall(text)))
+    if seen.startswith("/../"):
+        return path.endswith(_UP.sub("", seen))
+    return seen == path or (seen.endswith(path) and own.startswith(seen.removesuffix(path) + "/"))
+
+
+def has_pods(name: str) -> bool:
+    """Whether a cgroup of this name is the one that a kubelet makes all pods in."""
+    return "kubepods" in name and _NODE.fullmatch(name) is not None
 
 
 def node_root(text: str) -> str:

@@ -1,13 +1,13 @@
 """Which processes are in which container, from /proc/<pid>/cgroup.
 
 The cgroup's own list, cgroup.procs, is no help in a pod: of processes outside of the reader's PID namespace it has no ids.
-Everyone may read /proc/<pid>/cgroup, and every line of it ends in the container's path, whatever namespace it is seen from.
+Everyone may read /proc/<pid>/cgroup, and a line of it has the container's path, as it is seen from the agent's namespace.
 
 A process seldom changes its cgroup, and then when it starts: each is looked at in the first two ticks, then once in EVERY.
 """
 
 import os
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from metricagent.containers import names
@@ -17,7 +17,7 @@ EVERY = 6  # ticks
 
 
 class _Seen(NamedTuple):
-    containers: tuple[str, ...]  # that it is in, the outermost first
+    containers: tuple[tuple[str, str], ...]  # id and path of those that it is in, the outermost first
     again: bool  # it is new, and is looked at once more
 
 
@@ -29,11 +29,12 @@ class Processes:
         self._seen: dict[int, _Seen] = {}
         self._turn = 0
 
-    def by_container(self, ids: Container[str]) -> Mapping[str, list[int]]:
-        """The process ids of each container among `ids`; none of those without any that can be seen."""
+    def by_container(self, paths: Mapping[str, str]) -> Mapping[str, list[int]]:
+        """The process ids of each container, `paths` being where each is by id; none of those without any that can be seen."""
         self._turn = (self._turn + 1) % EVERY
         before, self._seen = self._seen, {}
         found: dict[str, list[int]] = {}
+        own = self._own()
         for name in os.listdir(self._proc):  # noqa: PTH208 a name for each process
             if not name.isdecimal():
                 continue
@@ -44,8 +45,9 @@ class Processes:
             if known is None:
                 continue
             self._seen[pid] = known
-            for container in known.containers:
-                if container in ids:
+            for container, seen in known.containers:
+                path = paths.get(container)
+                if path is not None and names.is_at(path, seen, own):
                     found.setdefault(container, []).append(pid)
                     break
         return found
@@ -56,6 +58,14 @@ class Processes:
             return read(f"{self._proc}/{pid}/comm").decode("utf-8", "replace").strip()
         except OSError:
             return ""
+
+    def _own(self) -> str:
+        """Where the agent itself is; "" when that is not to be seen."""
+        try:
+            text = read(f"{self._proc}/self/cgroup").decode("utf-8", "replace")
+        except OSError:
+            return ""
+        return max((line.split(":", 2)[-1] for line in text.split("\n")), key=len)
 
     def _look(self, pid: str, *, new: bool) -> _Seen | None:
         try:

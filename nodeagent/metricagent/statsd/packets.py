@@ -11,7 +11,8 @@ https://docs.datadoghq.com/extend/dogstatsd/datagram_shell/.
 
 Rules
 - A number is a decimal, not inf or nan, of at most LARGEST, so that no sum overflows. A signed gauge changes the one there is.
-- Names are taken as they are, if line protocol can carry them, and else refused: two names never become one.
+- Names are taken as they are, if line protocol can carry them, and else refused: two names never become one. So are those that
+  are measured, and a timer's if what it makes would have such a name.
 - Tags whose names say where something is measured, or label that, go by another (`exported_host`). One without text is "true".
 - A field that is not known is left out if it has the form of one: newer clients send more. Events and service checks likewise.
 
@@ -23,9 +24,8 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from metricwire.catalog import BY_NAME
 from metricwire.lineprotocol import LABEL_METRIC
-from metricwire.reserved import says_who
+from metricwire.reserved import SPREAD_ENDINGS, is_measured, says_who
 
 LARGEST = 1e100  # of a number, either side of 0
 LEAST_RATE = 1e-6  # a value that stands for more than a million is a mistake
@@ -117,6 +117,8 @@ def _line(line: bytes, found: Packet) -> None:
     try:
         metric = _known_name(name)
         tail = _known_tail(rest) if len(rest) <= _TAIL_KNOWN else _tail(rest)
+        if tail.kind in _SPREADS and _is_measured_spread(metric):
+            raise Refused("name")
     except Refused as refused:
         found.bad.append(Bad(_shown(line), str(refused)))
         return
@@ -198,7 +200,9 @@ def _tags(text: bytes) -> dict[str, str]:
         if not part or (colon and name and not value):
             continue
         key = _text(name, "tag")
-        found[f"exported_{key}" if says_who(key) else key] = _text(value, "tag") if colon else "true"
+        if says_who(key):
+            key = _text(b"exported_" + name, "tag")
+        found[key] = _text(value, "tag") if colon else "true"
     if len(found) > TAGS_MOST:
         raise Refused("tag")
     return found
@@ -208,15 +212,9 @@ def _name(raw: bytes) -> str:
     if len(raw) > NAME_MOST:
         raise Refused("name")
     name = _text(raw, "name")
-    if name.startswith("#") or name == LABEL_METRIC or _is_of_part(name):
+    if name.startswith("#") or name == LABEL_METRIC or is_measured(name):
         raise Refused("name")
     return name
-
-
-def _is_of_part(name: str) -> bool:
-    """Whether a host's number is made of those of its parts under that name: a container must not add to it."""
-    metric = BY_NAME.get(name)
-    return metric is not None and "node" not in metric.at
 
 
 def _text(raw: bytes, reason: str) -> str:
@@ -246,4 +244,6 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _TAIL_KNOWN = 512  # bytes of a tail that is remembered: few differ, many are read
 _known_tail = lru_cache(2048)(_tail)
 _known_name = lru_cache(8192)(_name)
+_SPREADS = frozenset({"timer", "histogram", "distribution"})
+_is_measured_spread = lru_cache(8192)(lambda name: is_measured(name, SPREAD_ENDINGS))
 assert all(math.isfinite(number) for number in (LARGEST / LEAST_RATE, LARGEST * LARGEST))

@@ -1,7 +1,8 @@
 """Who tries to log in too often: TRIES a minute for a uid from an address, then a lock that grows up to LOCK_MAX.
 
 Unknown uids are counted as known ones are, and a lock holds for the right password too: otherwise it would tell. It concerns
-that uid from that address alone, so that nobody can lock a user out from elsewhere.
+that uid from that address alone, so that nobody can lock a user out from elsewhere. An address has TRIES_ADDRESS a minute over
+all uids: they cost us more than whoever sends them. That locks no uid, and tries at a locked one do not count for it.
 """
 
 import hashlib
@@ -16,7 +17,8 @@ from metricwire.errors import TooMany
 TRIES = 10  # within WINDOW
 WINDOW = 60.0  # seconds
 LOCK_MAX = 900.0  # seconds; the first lock is of WINDOW, each further one of twice the time
-KEPT = 65536  # pairs of uid and address that are remembered: the one tried longest ago goes first
+TRIES_ADDRESS = 100  # within WINDOW, of an address
+KEPT = 65536  # pairs of uid and address that are remembered, and addresses: the one tried longest ago goes first
 
 
 @dataclass(slots=True)
@@ -26,22 +28,35 @@ class _Tries:
     until: float = 0.0
 
 
+@dataclass(slots=True)
+class _Left:
+    """Tries that an address has left; they come back evenly."""
+
+    tries: float
+    at: float
+
+
 class Attempts:
     """The tries of late."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._tries: OrderedDict[bytes, _Tries] = OrderedDict()
+        self._left: OrderedDict[str, _Left] = OrderedDict()
 
     def begin(self, uid: str, address: str) -> None:
         """Count a try; TooMany when there were too many."""
-        key, now = _key(uid, address), self._clock()
+        network, now = network_of(address), self._clock()
+        key = _key(uid, network)
+        tries = self._tries.get(key)
+        if tries is not None and now < tries.until:
+            self._tries.move_to_end(key)
+            raise _too_many(tries.until - now)
+        self._take(network, now)
         tries = self._tries.setdefault(key, _Tries())
         self._tries.move_to_end(key)
         if len(self._tries) > KEPT:
             self._tries.popitem(last=False)
-        if now < tries.until:
-            raise _too_many(tries.until - now)
         if now > tries.until + LOCK_MAX:
             tries.locks = 0
         tries.times = [time for time in tries.times if now - time < WINDOW]
@@ -54,23 +69,39 @@ class Attempts:
 
     def succeeded(self, uid: str, address: str) -> None:
         """Forget the tries: it was the right one."""
-        self._tries.pop(_key(uid, address), None)
+        network = network_of(address)
+        self._tries.pop(_key(uid, network), None)
+        if network in self._left:
+            self._left[network].tries += 1
+
+    def _take(self, network: str, now: float) -> None:
+        """One of the address's tries."""
+        left = self._left.setdefault(network, _Left(TRIES_ADDRESS, now))
+        self._left.move_to_end(network)
+        if len(self._left) > KEPT:
+            self._left.popitem(last=False)
+        left.tries = min(left.tries + (now - left.at) * TRIES_ADDRESS / WINDOW, TRIES_ADDRESS)
+        left.at = now
+        if left.tries < 1:
+            raise _too_many((1 - left.tries) * WINDOW / TRIES_ADDRESS)
+        left.tries -= 1
+
+
+def network_of(address: str) -> str:
+    """Whose tries count together: of an IPv6 address the network, for one host has all of it."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv6Address):
+        return str(found.ipv4_mapped or ipaddress.ip_network((found, 64), strict=False))
+    return str(found)
 
 
 def _too_many(seconds: float) -> TooMany:
     return TooMany("cannot log in: too many tries; wait", math.ceil(seconds))
 
 
-def _key(uid: str, address: str) -> bytes:
-    """Of bounded size, whatever is sent. Of an IPv6 address the network counts: one host has all of it."""
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
-        network = address
-    else:
-        if isinstance(found, ipaddress.IPv6Address):
-            mapped = found.ipv4_mapped
-            network = str(mapped or ipaddress.ip_network((found, 64), strict=False))
-        else:
-            network = str(found)
-    return hashlib.sha256(f"{network} {uid}".encode()).digest()
+def _key(uid: str, network: str) -> bytes:
+    """Of bounded size, whatever is sent."""
+    return hashlib.sha256(f"{network} {uid}".encode(errors="surrogatepass")).digest()

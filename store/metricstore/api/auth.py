@@ -2,7 +2,6 @@
 
 import enum
 import logging
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -118,7 +117,7 @@ class Gate:
     ) -> None:
         self._ring, self._cluster, self._accounts, self._clock = ring, cluster, accounts, clock
         self._strict, self._expiring, self._open = strict_roles, expiring, open_to_all
-        self._checked: dict[str, tuple[Claims, float]] = {}  # by token, with the time until which that counts
+        self._checked: dict[str, Claims] = {}  # by token
         self._version = (0, 0, 0)
 
     async def admit(self, authorization: str | None, needed: Permission, method: str = "", path: str = "") -> Caller:
@@ -132,7 +131,7 @@ class Gate:
         if claims.kind is Kind.KUBERNETES:
             return await self._admit_service_account(claims, needed, method, path)
         if claims.kind is Kind.LOGIN:
-            self._check_login(claims, needed)
+            await self._check_login(claims, needed)
         elif not self._permits(claims, needed):
             raise Forbidden(f"cannot {WORDS[needed]}: the token's roles do not permit it")
         return Caller(claims.subject)
@@ -147,9 +146,11 @@ class Gate:
         await self._cluster.reviews.permit(claims.subject, method, path)
         return Caller(claims.subject)
 
-    def _check_login(self, claims: Claims, needed: Permission) -> None:
+    async def _check_login(self, claims: Claims, needed: Permission) -> None:
         """What counts is what the user may do now, not when the token was issued."""
-        user = self._accounts.user(claims.subject) if self._accounts else None
+        assert self._accounts is not None, "BUG: a login's token without accounts to check it"
+        await self._accounts.look()
+        user = self._accounts.user(claims.subject)
         if user is None:
             raise InvalidToken(REFUSED)
         if needed not in (Permission.DCOS_NODE, Permission.DCOS_AGENT):
@@ -175,24 +176,29 @@ class Gate:
             self._checked.clear()
             self._version = version
         known = self._checked.get(token)
-        if known is not None and now < known[1]:
-            return known[0]
-        claims, until = await self._verified(token, keys, login_keys, now)
+        if known is not None and self._counts(known, now):
+            return known
+        claims = await self._verified(token, keys, login_keys, now)
         if len(self._checked) >= CACHE_MAX:
             self._checked.clear()
-        self._checked[token] = claims, until if claims.expires is None else min(until, claims.expires)
+        self._checked[token] = claims
         return claims
+
+    def _counts(self, claims: Claims, now: float) -> bool:
+        """Whether what was checked holds still."""
+        if claims.expires is not None and now >= claims.expires:
+            return False
+        return claims.kind is not Kind.KUBERNETES or (self._cluster is not None and self._cluster.keys.fresh)
 
     async def _verified(
         self, token: str, keys: Sequence[Ed25519PublicKey], login_keys: Mapping[str, LoginKey], now: float
-    ) -> tuple[Claims, float]:
-        """The claims, and until when they count besides their own end. The key that a token names says whose it is."""
-        name = key_id(token)
-        if name in login_keys:
-            return verify_login(token, login_keys, now), math.inf
+    ) -> Claims:
+        """The claims. The key that a token names says whose it is."""
+        if key_id(token) in login_keys:
+            return verify_login(token, login_keys, now)
         try:
-            return verify(token, keys, now, expiring=self._expiring), math.inf
+            return verify(token, keys, now, expiring=self._expiring)
         except InvalidToken:
             if self._cluster is None:
                 raise
-        return await self._cluster.keys.verify(token), self._cluster.keys.until
+        return await self._cluster.keys.verify(token, now)

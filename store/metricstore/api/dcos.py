@@ -62,10 +62,18 @@ class Dcos:
                 needs,
                 handler,
                 description=Description((which, *parameters, CLUSTER), None, answers),
+                also=self._also,
             )
             for prefix, needs, which in ((HERE, Permission.DCOS_NODE, NODE), (THERE, Permission.DCOS_AGENT, AGENT))
             for name, handler, parameters, answers in table
         )
+
+    def _also(self, request: Request) -> tuple[Permission, str] | None:
+        """To name another node by `?node=` is to ask for it by the other prefix."""
+        node, path = request.query_params.get("node"), request.scope["path"]
+        if not node or node == self._node or not path.startswith(HERE):
+            return None
+        return Permission.DCOS_AGENT, f"/system/v1/agent/{node}/metrics/v0{path.removeprefix(HERE)}"
 
     async def node(self, request: Request, _: Caller) -> Response:
         """All host datapoints of a node; 204 when none is fresh."""

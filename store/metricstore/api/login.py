@@ -24,7 +24,7 @@ from starlette.responses import Response
 
 from metricstore.api.accounts import Accounts
 from metricstore.api.answers import Problem
-from metricstore.api.attempts import Attempts
+from metricstore.api.attempts import Attempts, network_of
 from metricstore.api.auth import Caller, Permission
 from metricstore.api.bodies import read_body
 from metricstore.api.descriptions import Answer, Content, Description
@@ -34,9 +34,10 @@ from metricwire.errors import BadInput, InvalidToken, MetricsError, NotFound, To
 from metricwire.tokens import LoginKey, issue, jwks, verify_proof
 from metricwire.users import User
 
-LARGEST = 32768  # bytes of a request: twice the longest token
+LARGEST = 32768  # bytes of a request: four times the longest token
 THREADS = 2  # that compute hashes; they have a low priority, for samples go first
 QUEUE = 64  # requests that wait for them, at most
+QUEUE_ADDRESS = 4  # of them from the same address
 USED = 65536  # proofs that are remembered until they end, at most
 WRONG = "cannot log in: the uid, the password or the login token is wrong"
 OUTCOMES = ("accepted", "refused", "locked", "busy", "malformed")
@@ -90,7 +91,7 @@ class Logins:
         self._with_password, self._with_proof = Attempts(time.monotonic), Attempts(time.monotonic)
         self._used: dict[bytes, float] = {}  # proofs, by their hash, and until when they would count
         self._pool = ThreadPoolExecutor(THREADS, "login", _yield_to_others)
-        self._waiting = 0
+        self._waiting: Counter[str] = Counter()  # by the address's network
         self.routes = (
             Route("/acs/api/v1/auth/login", ("POST",), Permission.PUBLIC, self.login, safe=False, description=LOGIN),
             Route("/acs/api/v1/auth/jwks", ("GET",), Permission.PUBLIC, self.jwks, description=KEYS),
@@ -116,11 +117,12 @@ class Logins:
         key = accounts.signing_key()
         if key is None:
             raise Unavailable("cannot log in: there is no key to sign a token with")
+        await accounts.look()
         address = request.client.host if request.client else ""
         if asked.token is None:
             user = await self._by_password(accounts, asked, address)
         else:
-            user = self._by_proof(accounts, asked, address, key)
+            user = self._by_proof(accounts, asked, address)
         if user is None:
             raise InvalidToken(WRONG)
         return await asyncio.to_thread(self._issue, key, user)
@@ -132,30 +134,33 @@ class Logins:
 
     async def _by_password(self, accounts: Accounts, asked: Credentials, address: str) -> User | None:
         """The user whose password it is. TooMany, Unavailable."""
-        if self._waiting >= QUEUE:
+        network = network_of(address)
+        if self._waiting[network] >= QUEUE_ADDRESS:
+            raise TooMany("cannot log in: too many tries at the same time; wait", 1)
+        if self._waiting.total() >= QUEUE:
             raise Unavailable("cannot log in now: too many do", 5)
         self._with_password.begin(asked.uid, address)
         user = accounts.user(asked.uid)
         kept = user.password if user and user.password else accounts.nobodys_password(asked.uid)
-        self._waiting += 1
+        self._waiting[network] += 1
         try:
             loop = asyncio.get_running_loop()
             matches = await loop.run_in_executor(self._pool, kept.matches, asked.password or "")
         finally:
-            self._waiting -= 1
+            self._waiting -= Counter([network])
         if not matches:
             return None
         self._with_password.succeeded(asked.uid, address)
         return user
 
-    def _by_proof(self, accounts: Accounts, asked: Credentials, address: str, ours: LoginKey) -> User | None:
+    def _by_proof(self, accounts: Accounts, asked: Credentials, address: str) -> User | None:
         """The service account whose proof it is, shown for the first time. TooMany, Unavailable.
 
-        For who has no key, the proof is checked with one of ours: that takes the same time, and counts for nothing.
+        For who has no key, the proof is checked with nobody's: that takes the same time.
         """
         self._with_proof.begin(asked.uid, address)
         proof, now, user = asked.token or "", self._clock(), accounts.user(asked.uid)
-        key = user.key if user and user.key else ours.public
+        key = user.key if user and user.key else accounts.nobodys_key(asked.uid)
         try:
             until = verify_proof(proof, asked.uid, key, now)
         except InvalidToken:

@@ -34,6 +34,7 @@ class Route(NamedTuple):
     """One path, with and without a slash at its end; GET brings HEAD along where asking changes nothing (`safe`).
 
     `proof` finds what the caller proves who it is with; `refuse` is the form of this route's errors, where it has its own.
+    `also`: what a request needs besides, by what is in its query, and the path that has the same by name.
     """
 
     path: str
@@ -44,6 +45,7 @@ class Route(NamedTuple):
     description: Description = Description()
     proof: Callable[[Request], str | None] = authorization
     refuse: Callable[[MetricsError], Response] | None = None
+    also: Callable[[Request], tuple[Permission, str] | None] = lambda _: None
 
 
 class SameAnswer(Response):
@@ -141,7 +143,10 @@ def answer(content: object) -> Response:
 def _guarded(gate: Gate, route: Route) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         try:
-            caller = await gate.admit(route.proof(request), route.needs, request.method, request.scope["path"])
+            proof = route.proof(request)
+            caller = await gate.admit(proof, route.needs, request.method, request.scope["path"])
+            if more := route.also(request):
+                await gate.admit(proof, more[0], request.method, more[1])
             return await route.handler(request, caller)
         except MetricsError as error:
             if route.refuse is None:

@@ -17,7 +17,10 @@ ANSWER_MAX = 1024**2  # bytes of an answer that is read
 
 
 class ApiServer:
-    """See metricwire.serviceaccounts. Each question in a thread, with the token as the file has it now."""
+    """See metricwire.serviceaccounts. Each question in a thread, with the token as the file has it now.
+
+    Neither a redirect nor a proxy of the environment gets that token to see.
+    """
 
     def __init__(self, settings: Kubernetes) -> None:
         self._settings = settings
@@ -39,8 +42,10 @@ class ApiServer:
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         body = None if document is None else json.dumps(document).encode()
         request = urllib.request.Request(self._settings.url + path, body, headers)  # noqa: S310 - the API server's URL
-        context = self._context() if self._settings.url.startswith("https:") else None
-        with urllib.request.urlopen(request, timeout=PATIENCE, context=context) as answer:  # noqa: S310
+        handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({}), _NoRedirect()]
+        if self._settings.url.startswith("https:"):
+            handlers.append(urllib.request.HTTPSHandler(context=self._context()))
+        with urllib.request.build_opener(*handlers).open(request, timeout=PATIENCE) as answer:
             return json.loads(answer.read(ANSWER_MAX))
 
     def _context(self) -> ssl.SSLContext:
@@ -48,3 +53,10 @@ class ApiServer:
         # Since 3.13 Python asks of an authority's certificate what many clusters' own lack (kubernetes-client/python#2394).
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         return context
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """The answer 3xx is an error like others."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None

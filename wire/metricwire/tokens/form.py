@@ -13,7 +13,7 @@ import jwt
 from metricwire.errors import InvalidToken
 
 LEEWAY = 10  # seconds that clocks may differ
-LONGEST = 16384  # bytes of a token that is looked at
+LONGEST = 8192  # bytes of a token that is looked at
 DEEPEST = 32  # levels of JSON in it
 LATEST = 2**53  # seconds; later times are none
 REFUSED = "cannot accept the token: not signed by a key that counts here, not made for this service, or not valid now"
@@ -56,40 +56,49 @@ def bearer(authorization: str | None) -> str:
 
 def key_id(token: str) -> str:
     """The `kid` that a token names, to find its key by and for nothing else; "" without one. InvalidToken when it is none."""
-    name = parts(token)[0].get("kid")
+    name = head(token).get("kid")
     return name if isinstance(name, str) else ""
 
 
-def parts(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Header and claims of a token whose signature nobody has looked at yet; InvalidToken when it is not written strictly.
+def head(token: str) -> dict[str, Any]:
+    """The header of a token, to find its key by and for nothing else. InvalidToken when it is none.
 
-    Strictly: base64url as RFC 7515 has it, UTF-8, JSON objects of bounded depth in which no key is twice, and no extension
-    (`crit`, `b64`) that we would have to understand.
+    That takes little time, whatever was sent; what is written strictly, `checked` sees once the signature is good.
     """
     if len(token) > LONGEST or not _FORM.fullmatch(token):
         raise InvalidToken(REFUSED)
     try:
-        head, claims = (json.loads(raw.decode(), object_pairs_hook=_unique) for raw in map(_bytes, token.split(".")[:2]))
-        _bytes(token.rpartition(".")[2])
+        found = json.loads(_bytes(token.partition(".")[0]))
     except (ValueError, RecursionError):
         raise InvalidToken(REFUSED) from None
-    if (
-        not isinstance(head, dict)
-        or not isinstance(claims, dict)
-        or _deep(head)
-        or _deep(claims)
-        or head.keys() & {"crit", "b64"}
-    ):
+    if not isinstance(found, dict):
         raise InvalidToken(REFUSED)
-    return head, claims
+    return found
+
+
+def signature(token: str) -> tuple[bytes, bytes]:
+    """What a token's signature is of, and the signature. InvalidToken when it is not written strictly."""
+    signed, _, last = token.rpartition(".")
+    try:
+        return signed.encode("ascii"), _bytes(last)
+    except ValueError:
+        raise InvalidToken(REFUSED) from None
 
 
 def checked(token: str, key: Any, algorithms: Sequence[str], now: float, **bound: str) -> dict[str, Any] | None:
-    """The claims if signature, audience and issuer hold and the time is within them. Times are checked here: by our clock."""
+    """The claims if signature, audience and issuer hold and the time is within them. Times are checked here: by our clock.
+
+    None too when the token is not written strictly: base64url as RFC 7515 has it, UTF-8, JSON objects of bounded depth in
+    which no key is twice, and no extension (`crit`, `b64`) that we would have to understand.
+    """
+    if len(token) > LONGEST or not _FORM.fullmatch(token):
+        return None
     options = {"verify_exp": False, "verify_nbf": False, "verify_iat": False, "verify_aud": "audience" in bound}
     try:
         claims: dict[str, Any] = jwt.decode(token, key, algorithms=algorithms, options=options, **bound)  # type: ignore[arg-type]
-    except (jwt.InvalidTokenError, ValueError, TypeError):
+    except (jwt.InvalidTokenError, ValueError, TypeError, RecursionError):
+        return None
+    if not _strict(token):
         return None
     for name in ("exp", "nbf", "iat"):
         if name in claims and (type(claims[name]) is not int or abs(claims[name]) > LATEST):
@@ -102,6 +111,15 @@ def checked(token: str, key: Any, algorithms: Sequence[str], now: float, **bound
 def expiry(claims: dict[str, Any]) -> float | None:
     """Until when checked claims count (seconds); None: without end."""
     return claims["exp"] + LEEWAY if "exp" in claims else None
+
+
+def _strict(token: str) -> bool:
+    try:
+        found = [json.loads(raw.decode(), object_pairs_hook=_unique) for raw in map(_bytes, token.split(".")[:2])]
+        _bytes(token.rpartition(".")[2])
+    except (ValueError, RecursionError):
+        return False
+    return all(isinstance(one, dict) and not _deep(one) for one in found) and not found[0].keys() & {"crit", "b64"}
 
 
 def _bytes(segment: str) -> bytes:

@@ -6,6 +6,7 @@ Keys travel as PEM. The key id is the key's thumbprint (RFC 7638), so private an
 import hashlib
 import json
 import math
+import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,10 +17,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from metricwire.errors import InvalidToken, SettingsError
-from metricwire.tokens.form import LEEWAY, REFUSED, Claims, Kind, checked, expiry, key_id, parts
+from metricwire.tokens.form import LEEWAY, REFUSED, Claims, Kind, checked, expiry, key_id
 
 RSA_BITS = 2048  # of a key that counts, at least
 RSA_BITS_MAX = 8192  # at most: larger ones take a server's time
+RSA_EXPONENT = 65537  # what everybody has: others take more time, or are weak
 LOGIN_SECONDS = 300  # that the token a service account logs in with may be valid, at most
 
 NODE_METRICS = "dcos:adminrouter:ops:system-metrics"  # opens /system/v1/metrics/v0
@@ -67,12 +69,17 @@ def rsa_public_key(pem: bytes) -> rsa.RSAPublicKey:
 
 def new_login_pair() -> tuple[str, str]:
     """A fresh RSA pair (private, public) in PEM."""
-    private = rsa.generate_private_key(65537, RSA_BITS)
+    private = rsa.generate_private_key(RSA_EXPONENT, RSA_BITS)
     pem = serialization.Encoding.PEM
     return (
         private.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()).decode(),
         private.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo).decode(),
     )
+
+
+def nobodys_key(bits: int) -> rsa.RSAPublicKey:
+    """A key that nobody signs for: checking with it takes as long as with any other of that size."""
+    return rsa.RSAPublicNumbers(RSA_EXPONENT, secrets.randbits(bits) | 1 << bits - 1 | 1).public_key()
 
 
 def jwks(keys: Iterable[LoginKey]) -> dict[str, Any]:
@@ -103,7 +110,6 @@ def verify_proof(token: str, uid: str, key: rsa.RSAPublicKey, now: float) -> flo
 
     It names the account and ends within LOGIN_SECONDS.
     """
-    parts(token)
     claims = checked(token, key, ["RS256"], now)
     if claims is None or claims.get("uid") != uid or claims.get("exp", math.inf) > now + LOGIN_SECONDS + LEEWAY:
         raise InvalidToken(REFUSED)
@@ -118,6 +124,8 @@ def opened(permissions: Iterable[str], permission: str) -> bool:
 def _sized(key: rsa.RSAPublicKey) -> rsa.RSAPublicKey:
     if not RSA_BITS <= key.key_size <= RSA_BITS_MAX:
         raise SettingsError(f"cannot use RSA key of {key.key_size} bits: {RSA_BITS} to {RSA_BITS_MAX} are allowed")
+    if key.public_numbers().e != RSA_EXPONENT:
+        raise SettingsError(f"cannot use RSA key: its public exponent is not {RSA_EXPONENT}")
     return key
 
 

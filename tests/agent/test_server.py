@@ -1,0 +1,87 @@
+"""The agent's servers against what is no request."""
+
+import asyncio
+import logging
+import socket
+
+import pytest
+from aiohttp import web
+
+from metricagent import server
+from metricagent.server import listening
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        port: int = one.getsockname()[1]
+        return port
+
+
+async def send(port: int, text: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(text)
+    try:
+        return await reader.read()
+    except ConnectionError:
+        return b""
+    finally:
+        writer.close()
+
+
+def application() -> web.Application:
+    async def hello(_: web.Request) -> web.Response:
+        return web.Response(text="hello")
+
+    app = web.Application()
+    app.router.add_get("/", hello)
+    return app
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"Authorization: Bearer CANARY\x01", b"Authorization : Bearer CANARY", b"CANARY", b"X: " + b"CANARY" * 3000],
+    ids=["control", "blank", "no field", "long"],
+)
+def test_what_is_no_http_is_neither_logged_nor_repeated(head: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+    async def play() -> bytes:
+        port = free_port()
+        async with listening(application(), "api.address", f"127.0.0.1:{port}"):
+            return await send(port, b"GET / HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n\r\n")
+
+    answer = asyncio.run(play())
+    assert answer.startswith((b"HTTP/1.0 400 ", b"HTTP/1.1 400 "))
+    assert b"CANARY" not in answer
+    assert b"aiohttp" not in answer
+    assert not caplog.records
+
+
+def test_a_connection_without_a_request_ends_and_a_crowd_finds_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "FIRST_SECONDS", 0.05)
+    monkeypatch.setattr(server, "CONNECTIONS", 2)
+
+    async def play() -> list[bytes]:
+        port = free_port()
+        async with listening(application(), "api.address", f"127.0.0.1:{port}"):
+            silent = [asyncio.ensure_future(send(port, b"GET /")) for _ in range(3)]
+            ended = await asyncio.wait_for(asyncio.gather(*silent), 10)
+            return [*ended, await send(port, b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")]
+
+    *ended, last = asyncio.run(play())
+    assert ended == [b"", b"", b""]
+    assert last.endswith(b"hello")
+
+
+@pytest.mark.parametrize(
+    "head", ["Content-Length: 32\r\nContent-Encoding: deflate", "Transfer-Encoding: chunked", "Content-Length: 1000000000"]
+)
+def test_a_body_is_refused_unread(head: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def play() -> bytes:
+        port = free_port()
+        async with listening(application(), "api.address", f"127.0.0.1:{port}"):
+            return await send(port, f"GET / HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n".encode() + b"x" * 32)
+
+    answer = asyncio.run(play())
+    assert answer.startswith((b"HTTP/1.1 413 ", b"HTTP/1.1 400 ", b"HTTP/1.0 400 "))
+    assert not [record for record in caplog.records if record.levelno > logging.INFO]
