@@ -11,8 +11,11 @@ SELECTOR = f"app.kubernetes.io/instance={ALSO}"
 
 
 def operators(count: int) -> None:
+    """So many of them, and none that is still about to end: it may go on working for a moment."""
     k.kubectl("scale", "deployment/metricscluster-operator", f"--replicas={count}")
     k.kubectl("rollout", "status", "deployment/metricscluster-operator", "--timeout=60s")
+    pods = ("pod", "-l", "app.kubernetes.io/component=operator")
+    k.eventually(lambda: len(k.get(*pods)["items"]) == count, seconds=60, what=f"{count} operators")
 
 
 def grow() -> None:
