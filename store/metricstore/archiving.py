@@ -16,7 +16,7 @@ from metricstore.reading import Totals
 from metricwire.samples import SeriesKey
 
 DAY = 86400
-TIME_MAX = 2**53
+TIME_MAX = 2**53  # seconds; keeps arithmetic on any asked time within 64 bits
 PARTS_LOOKED_AT = 8  # of the archive, to see whether a series began before the time that is asked for, or goes on after it
 
 Ints = NDArray[np.int64]

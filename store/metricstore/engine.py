@@ -194,10 +194,10 @@ class Engine:
         found = self.registry.hosts(cluster)
         return sorted({*found, *self.archive.hosts(cluster)}) if archived else found
 
-    def select(self, cluster: str, host: str, groups: Sequence[Sequence[str]], metric: str) -> Ints:
-        """Series of the metric below the host that hold samples: see Level.select."""
+    def select(self, cluster: str, host: str, selectors: Iterable[Sequence[Sequence[str]]], metric: str) -> list[Ints]:
+        """For each selector the series of the metric below the host, whether they hold samples or not: see Level.select."""
         level = self.registry.find((cluster, host))
-        return self.holding(level.select(groups, metric)) if level else NO_NUMBERS
+        return [level.select(groups, metric) if level else NO_NUMBERS for groups in selectors]
 
     def holding(self, numbers: Ints) -> Ints:
         """Those of the series that hold samples."""

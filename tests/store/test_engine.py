@@ -55,7 +55,8 @@ class Store:
         self._loop.run_until_complete(self.engine.write(columns, list(labels)))
 
     def read(self, metric: str, groups: Sequence[Sequence[str]] = ()) -> list[tuple[int, list[float | None]]]:
-        numbers = self.engine.select("c", "h", groups, metric)
+        (selected,) = self.engine.select("c", "h", [groups], metric)
+        numbers = self.engine.holding(selected)
         groups = [numbers[k : k + 1] for k in range(len(numbers))]
         found: dict[int, tuple[int, list[float | None]]] = {}
         for totals in self.engine.read(groups, 0, 2 * NOW, 10**6):

@@ -8,13 +8,12 @@ from metricstore.api.bodies import read_body
 from metricstore.api.descriptions import Answer, Content, Description, Parameter
 from metricstore.api.routes import Route
 from metricstore.api.turns import pieces_in_turns
+from metricstore.archiving import TIME_MAX
 from metricstore.engine import Engine
 from metricstore.query.request import selectors
 from metricstore.query.tree import dump
 from metricstore.settings import Limits
 from metricwire.errors import BadInput
-
-TIME_MAX = 2**53  # seconds; keeps arithmetic on any asked time within 64 bits
 
 FREE = Description(
     (Parameter("to", "What ends before this time (seconds) is forgotten.", int, required=True),),

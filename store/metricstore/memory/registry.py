@@ -91,6 +91,9 @@ class Level:
 
         A place without the metric stands for the nearest places below it that have it.
         """
+        if len(groups) == 1 and len(groups[0]) == 1:  # often, and many
+            only = self.children.get(groups[0][0])
+            return only.nearest(metric) if only else NO_NUMBERS
         levels = [self]
         for group in groups:
             levels = [level.children[name] for level in levels for name in group if name in level.children]

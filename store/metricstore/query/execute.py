@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from metricstore.archiving import Wanted
+from metricstore.archiving import TIME_MAX, Wanted
 from metricstore.engine import Engine
-from metricstore.memory.registry import NO_NUMBERS, Level
+from metricstore.memory.registry import NO_NUMBERS
 from metricstore.numeric.aggregate import Values, statistics
 from metricstore.numeric.resample import resample
 from metricstore.query.request import Query, QueryRequest
@@ -17,7 +17,6 @@ from metricstore.reading import Totals
 from metricstore.settings import Limits
 from metricwire.errors import BadInput, TooLarge
 
-TIME_MAX = 2**53  # seconds; keeps arithmetic on any asked time within 64 bits
 QUERIES_AT_ONCE = 1000  # whose series are found, and read together
 
 Entry = dict[str, Any]
@@ -99,11 +98,11 @@ class Execution:
 
     def _asked(self, queries: Sequence[Query], rows: Sequence[list[Entry | None]]) -> list[Asked]:
         """What is to be read for queries; errors go to their rows at once."""
-        find, cluster = self._engine.registry.find, self._request.cluster
+        select, cluster = self._engine.select, self._request.cluster
         chosen = [
             (row, query, selected)
             for query, row in zip(queries, rows, strict=True)
-            for selected in select(query, find((cluster, query.host)))
+            for selected in select(cluster, query.host, selectors(query), query.metric)
         ]
         every = np.concatenate([NO_NUMBERS, *(numbers for _, _, numbers in chosen)])
         all_held = len(self._engine.holding(every)) == len(every)
@@ -193,18 +192,6 @@ def width(query: Query) -> int:
         return 1
     below = len(query.subtype_ids or []) if query.subtype is not None else 1
     return max(1, len(query.type_ids or [])) * max(1, below)
-
-
-def select(query: Query, host: Level | None) -> Iterator[NDArray[np.int64]]:
-    """The series of each entry of the query's row: what `selectors` means."""
-    metric = query.metric
-    if host is not None and query.type is not None and query.subtype is None and not query.aggreg:  # often, and many
-        places, kind = host.children, query.type
-        for number in query.type_ids or []:
-            yield places[place].nearest(metric) if (place := kind + number) in places else NO_NUMBERS
-        return
-    for groups in selectors(query):
-        yield host.select(groups, metric) if host is not None else NO_NUMBERS
 
 
 def selectors(query: Query) -> Iterator[list[list[str]]]:
