@@ -34,16 +34,20 @@ def read(data: bytes, source: str) -> spec.MetricsCluster:
         raise BadInput(f"{source}:{_line(node, path)}: {error}") from error
 
 
-def _composed(data: bytes, source: str) -> list[yaml.Node]:
-    """The documents of the file, as nodes that know their lines."""
-    if len(data) > LARGEST:
-        raise BadInput(f"{source}:1: cannot read YAML: it is larger than {LARGEST >> 20} MiB")
+def text_of(data: bytes, source: str, most: int) -> str:
+    """The text of a YAML file of at most so many bytes. BadInput."""
+    if len(data) > most:
+        raise BadInput(f"{source}:1: cannot read YAML: it is larger than {most >> 20} MiB")
     try:
-        text = data.decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise BadInput(f"{source}:{line}: cannot read YAML: it is not UTF-8") from error
-    loader = None
+
+
+def _composed(data: bytes, source: str) -> list[yaml.Node]:
+    """The documents of the file, as nodes that know their lines."""
+    text, loader = text_of(data, source, LARGEST), None
     try:
         loader = _Loader(text)
         return loader.documents()

@@ -23,6 +23,7 @@ from typing import Any, TextIO
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from metricscluster.files import replace
 from metricwire import tokens
 from metricwire.errors import InvalidToken, MetricsError, SettingsError
 
@@ -83,7 +84,7 @@ class State:
     def write_settings(self, name: str, settings: dict[str, Any]) -> Path:
         """The file with the settings of "store" or "agent"."""
         path = self.directory / f"{name}.json"
-        _write(path, json.dumps(settings, indent=1) + "\n")
+        replace(path, json.dumps(settings, indent=1).encode() + b"\n")
         return path
 
     def open_log(self, name: str) -> TextIO:
@@ -119,7 +120,7 @@ class State:
             raise StateUnusable(
                 f"cannot use {self.directory}: it holds data of cluster {owner}, not of {cluster}; another folder: --directory"
             )
-        _write(path, cluster + "\n")
+        replace(path, cluster.encode() + b"\n")
 
     def _make_keys(self) -> bool:
         """A pair and tokens where there is none that fits; what is there stays, so that tokens go on being valid.
@@ -130,14 +131,14 @@ class State:
         new = not (private.exists() and self.public_key.exists())
         if new:
             pair = tokens.new_pair()
-            _write(private, pair[0] + "\n")
-            _write(self.public_key, pair[1] + "\n")
+            replace(private, pair[0].encode() + b"\n")
+            replace(self.public_key, pair[1].encode() + b"\n")
         try:
             key = tokens.public_key(self.public_key.read_text(encoding="ascii"))
             for path, subject, role in ((self.token, "admin", "admin"), (self.agent_token, "agent", "writer")):
                 if not self._is_valid(path, key):
                     secret = private.read_text(encoding="ascii").strip()
-                    _write(path, tokens.sign(secret, subject, [role], issued=int(self._now())) + "\n")
+                    replace(path, tokens.sign(secret, subject, [role], issued=int(self._now())).encode() + b"\n")
         except (SettingsError, ValueError) as error:
             raise StateUnusable(f"cannot use {private.parent}: no Ed25519 pair in it; remove it to have a new one") from error
         return new
@@ -146,7 +147,7 @@ class State:
         """A pair for the login where there is none."""
         if not (self.login_key.exists() and self.login_public_key.exists()):
             for path, text in zip((self.login_key, self.login_public_key), tokens.new_login_pair(), strict=True):
-                _write(path, text)
+                replace(path, text.encode())
 
     def _is_valid(self, path: Path, key: Ed25519PublicKey) -> bool:
         try:
@@ -177,11 +178,3 @@ def _make_private(directory: Path) -> None:
 
 def _unwritable(directory: Path, error: OSError) -> StateUnusable:
     return StateUnusable(f"cannot write {directory}: {error.strerror}; another folder: --directory")
-
-
-def _write(path: Path, text: str) -> None:
-    """Replace a file as a whole, readable for its owner alone."""
-    tmp = path.with_name(path.name + ".tmp")
-    with os.fdopen(os.open(tmp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-    tmp.replace(path)

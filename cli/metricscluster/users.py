@@ -9,10 +9,10 @@ import getpass
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from metricscluster.files import replace
 from metricscluster.lines import printable
 from metricwire import users
 from metricwire.errors import BadInput, MetricsError, SettingsError
@@ -85,7 +85,10 @@ def _add(arguments: argparse.Namespace) -> int:
     else:
         entry = users.entry(uid, permissions, password=users.new_password(_new_password()))
     if path:
-        _put(path, entry)
+        try:
+            replace(path, entry)
+        except OSError as error:
+            raise BadInput(f"cannot write {path}: {error.strerror}") from error
         kept, folder = f"{path} is the entry", path.parent
     else:
         sys.stdout.write(entry.decode())
@@ -157,24 +160,6 @@ def _entry_path(directory: Path, uid: str) -> Path:
     if not directory.is_dir():
         raise BadInput(f"cannot write {path}: there is no folder {directory}")
     return path
-
-
-def _put(path: Path, data: bytes) -> None:
-    """A file that its owner alone can read, whole or as it was."""
-    try:
-        # The store does not read names with a dot in front.
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
-            part = Path(file.name)
-            try:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-                part.replace(path)
-            except BaseException:
-                part.unlink()
-                raise
-    except OSError as error:
-        raise BadInput(f"cannot write {path}: {error.strerror}") from error
 
 
 def _keep(path: Path, text: str) -> Path:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from metricscluster.document import text_of
 from metricscluster.podspecs import POD_SPECS, Agents, Container, Entry, Path, at, containers
 from metricwire.errors import BadInput
 
@@ -35,13 +36,7 @@ class Injected(NamedTuple):
 
 def inject(data: bytes, source: str, agents: Agents) -> Injected:
     """Put the variables into all workloads of the documents; `source` is the file's name in errors and notes. BadInput."""
-    if len(data) > LARGEST:
-        raise BadInput(f"{source}:1: cannot read YAML: it is larger than {LARGEST >> 20} MiB")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise BadInput(f"{source}:{line}: cannot read YAML: it is not UTF-8") from error
+    text = text_of(data, source, LARGEST)
     parts, notes, changed, seen, line = [], [], 0, 0, 1
     for part in _SPLIT.split(text):
         document = _Document(part, source, line)
