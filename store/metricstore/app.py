@@ -15,6 +15,7 @@ from pathlib import Path
 import uvicorn
 from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, CollectorRegistry, ProcessCollector
 
+from metricstore.api import certificate
 from metricstore.api.accounts import Accounts
 from metricstore.api.auth import Cluster, Gate, KeyRing, Permission
 from metricstore.api.backup import Copies
@@ -35,7 +36,8 @@ from metricstore.engine import Engine
 from metricstore.feeds.feed import Feed
 from metricstore.ingest import Ingest
 from metricstore.numeric import kernels
-from metricstore.settings import Kubernetes, Main, Settings, split_address
+from metricstore.settings import Kubernetes, Settings, split_address
+from metricstore.steadyclock import passing
 from metricwire import __version__
 from metricwire.errors import SettingsError
 from metricwire.reviews import Reviews
@@ -70,6 +72,7 @@ class App:
         dev: bool = False,
         open_to_all: bool = False,
         clock: Callable[[], float] = time.time,
+        passing: Callable[[], float] = passing,
     ) -> None:
         self.settings = settings
         self.stopping = asyncio.Event()
@@ -77,7 +80,7 @@ class App:
         self._state = "starting"
         self._requests = Requests()
         store = settings.metric_store
-        self._tls = tls_context(settings.main)
+        self._tls = certificate.served(settings.main)
         accounts = Accounts(store.login) if store.login else None
         gate = self._gate(accounts, dev, open_to_all)
         logins = Logins(accounts, settings.token_seconds, clock)
@@ -89,11 +92,13 @@ class App:
             limits=store.limits,
             cluster=store.cluster,
             clock=clock,
+            passing=passing,
             on_broken=self._on_broken,
         )
         ingest = Ingest(self.engine, settings, clock)
         self.feed = Feed(settings, ingest)
-        prometheus = Prometheus(self.engine, self._registry(ingest, logins))
+        units = {name: metric.unit for name, metric in settings.metrics.items() if metric.unit}
+        prometheus = Prometheus(self.engine, self._registry(ingest, logins), units)
         public = Permission.PUBLIC if store.anonymous_metrics else Permission.READ
         api: tuple[Route, ...] = (
             *ClusterCockpit(self.engine, ingest, store.limits).routes,
@@ -241,23 +246,6 @@ def _server(app: Application, bounds: Bounds, tls: ssl.SSLContext | None = None)
     config.load()
     config.ssl = tls
     return Server(config)
-
-
-def tls_context(main: Main) -> ssl.SSLContext | None:
-    """TLS as the settings have it, None without. SettingsError when certificate or key cannot be used."""
-    certificate, key = main.https_cert_file, main.https_key_file
-    if not certificate and not key:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(certificate, key or None, password="")
-    except (OSError, ValueError) as error:  # SSLError is an OSError
-        raise SettingsError(
-            f"cannot speak TLS with main.https-cert-file {certificate!r} and main.https-key-file {key!r}: "
-            f"{getattr(error, 'strerror', None) or error}"
-        ) from error
-    return context
 
 
 def make_descriptors(wanted: int) -> None:

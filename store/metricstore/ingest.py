@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from metricstore.disk.commits import NO_SAMPLES
 from metricstore.disk.formats import Columns
 from metricstore.engine import Engine
-from metricstore.numeric.kernels import COMPILED, SKIP, HeadTable, Lines
+from metricstore.numeric.kernels import COMPILED, NAMED, SKIP, Closed, HeadTable, Lines
 from metricstore.settings import Settings
 from metricwire.errors import TooLarge
-from metricwire.lineprotocol import BAD_KEPT, TEXT_SHOWN, BadLine, Batch, Heads, decode, encode, encode_labels
+from metricwire.lineprotocol import TEXT_SHOWN, BadLine, Batch, Heads, decode
 from metricwire.lineprotocol import Limits as LineLimits
 from metricwire.samples import Labels, Place, Sample
 
@@ -44,18 +44,18 @@ class Refused(Exception):
 
 
 class Refusals:
-    """Lines of one batch that were decoded and are not kept: the first in full, the others counted."""
+    """Of the lines of one batch, those that were decoded and are not kept: the first are named, the others counted."""
 
-    def __init__(self) -> None:
+    def __init__(self, lines: Sequence[bytes]) -> None:
         self.bad: list[BadLine] = []
         self.reasons: Counter[str] = Counter()
+        self._lines = lines
 
-    def add(self, line: int, item: Sample | Labels, refused: Refused) -> None:
+    def add(self, line: int, refused: Refused) -> None:
         """One more."""
         self.reasons[refused.reason] += 1
-        if len(self.bad) < BAD_KEPT:
-            text = encode(item) if isinstance(item, Sample) else encode_labels(item, 0)
-            self.bad.append(BadLine(line, text.decode()[:TEXT_SHOWN], str(refused)))
+        if len(self.bad) < NAMED:
+            self.bad.append(_bad_line(line, self._lines[line - 1], str(refused)))
 
 
 class Tables:
@@ -117,32 +117,52 @@ class Ingest:
         if table is None:
             usual, rest, numbers = _NO_LINES, body, None
         else:
-            usual = table.decode(body, now, self._engine.oldest, now + self._future, self._engine.alive)
+            closed = self._closed(cluster, node)
+            usual = table.decode(body, now, self._engine.oldest, now + self._future, self._engine.alive, closed)
             rest, numbers = _left(body, usual)
-        self.received += len(usual.numbers) + usual.skipped
+        self.received += len(usual.numbers) + usual.skipped + usual.refused_count
         self.skipped += usual.skipped
+        bad = self._refused(body, usual) if usual.refused_count else []
         columns = Columns(usual.numbers, usual.timestamps, usual.values)
         if not rest:
             await self._store(columns, [], len(columns.numbers))
-            return Receipt(len(columns.numbers), [], 0)
+            return Receipt(len(columns.numbers), bad, usual.refused_count)
         with self._engine.taking():  # series are numbered now, and written a little later
             batch = await self._decode(rest, now, cluster, influx_unit)
-            heads = _heads(batch, rest) if table is not None else []
-            if numbers is not None:
-                _renumber(batch, numbers)
             self.received += len(batch.samples) + len(batch.labels) + batch.bad_count + batch.messages
             self.messages += batch.messages
             self.rejected["syntax"] += batch.bad_count
-            refusals = Refusals()
+            lines = rest.split(b"\n")
+            refusals = Refusals(lines)
             given = await self._numbers(batch, now, node, refusals)
             labels, known = self._labels(batch, node, refusals)
             if table is not None:
+                heads = _heads(batch, lines)
                 self._tables.add(cluster, node, [(head, n) for head, n in zip(heads, given, strict=True) if head and n != SKIP])
+            batch.bad += refusals.bad
+            if numbers is not None:
+                _renumber(batch, numbers)
             columns = _merged(columns, usual.lines, batch, given)
             self.rejected += refusals.reasons
             count = len(columns.numbers) + len(labels) + known
             await self._store(columns, labels, count)
-        return Receipt(count, sorted(batch.bad + refusals.bad)[:BAD_KEPT], batch.bad_count + refusals.reasons.total())
+        rejected = usual.refused_count + batch.bad_count + refusals.reasons.total()
+        return Receipt(count, sorted(bad + batch.bad)[:NAMED], rejected)
+
+    def _closed(self, cluster: str, node: str | None) -> Closed | None:
+        """What lines are refused by while no series can be started, and nothing has to be known of them besides."""
+        if self._skip_unknown or not self._engine.full:
+            return None
+        only = self._cluster if node else ""
+        host, limits = node or "", self._limits
+        fingerprints = self._engine.registry.fingerprints
+        return Closed(fingerprints, cluster.encode(), host.encode(), only.encode(), limits.tags, limits.name)
+
+    def _refused(self, body: bytes, usual: Lines) -> list[BadLine]:
+        """The first of the lines that the kernel refused; all are counted."""
+        self.rejected["series_limit"] += usual.refused_count
+        why = self._engine.full
+        return [_bad_line(line, body[start:end], why) for line, start, end in usual.refused]
 
     async def _store(self, columns: Columns, labels: list[Labels], count: int) -> None:
         if len(columns.numbers) or labels:
@@ -173,7 +193,7 @@ class Ingest:
                 try:
                     number = self._number(sample, oldest, now, node)
                 except Refused as refused:
-                    refusals.add(line, sample, refused)
+                    refusals.add(line, refused)
             given.append(number)
         return given
 
@@ -188,9 +208,9 @@ class Ingest:
                 else:
                     known += 1
             except TooLarge as error:
-                refusals.add(line, labels, Refused("label_limit", str(error)))
+                refusals.add(line, Refused("label_limit", str(error)))
             except Refused as refused:
-                refusals.add(line, labels, refused)
+                refusals.add(line, refused)
         return kept, known
 
     def _check_place(self, place: Place, node: str | None) -> None:
@@ -219,7 +239,7 @@ class Ingest:
             raise Refused("series_limit", str(error)) from None
 
 
-_NO_LINES = Lines(*NO_SAMPLES, np.zeros(0, np.uint32), 0, [], 0)
+_NO_LINES = Lines(*NO_SAMPLES, np.zeros(0, np.uint32), 0, [], 0, [], 0)
 
 
 def _left(body: bytes, usual: Lines) -> tuple[bytes, list[int] | None]:
@@ -237,9 +257,12 @@ def _renumber(batch: Batch, numbers: Sequence[int]) -> None:
     batch.bad = [bad._replace(number=numbers[bad.number - 1]) for bad in batch.bad]
 
 
-def _heads(batch: Batch, body: bytes) -> list[bytes]:
+def _bad_line(number: int, line: bytes, why: str) -> BadLine:
+    return BadLine(number, line[: 4 * TEXT_SHOWN].decode("utf-8", "replace")[:TEXT_SHOWN], why)
+
+
+def _heads(batch: Batch, lines: Sequence[bytes]) -> list[bytes]:
     """What stands before the first space of each sample's line; nothing where that may not be all of its head."""
-    lines = body.split(b"\n")
     heads = [lines[line - 1].partition(b" ")[0] for line in batch.sample_lines]
     return [head if len(head) <= HEAD_LONGEST and b"\\" not in head else b"" for head in heads]
 

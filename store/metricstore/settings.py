@@ -28,14 +28,20 @@ class Metric(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Literal["sum", "avg", ""] | None,
         Meta(description="How series of one query are put together: sum, avg, or not at all."),
     ] = None
+    unit: Annotated[
+        str,
+        Meta(max_length=32, pattern=r"^[ -~]*$", description="Unit, said in /metrics where the metric is not built in."),
+    ] = ""
 
 
 class Main(msgspec.Struct, frozen=True, rename="kebab"):
     """cc-metric-store's section `main`."""
 
     addr: Annotated[str, Meta(description="Address and port of the API.")] = "0.0.0.0:8082"
-    https_cert_file: Annotated[str, Meta(description="PEM certificate; with https-key-file the API speaks TLS only.")] = ""
-    https_key_file: Annotated[str, Meta(description="PEM key of that certificate.")] = ""
+    https_cert_file: Annotated[
+        str, Meta(description="PEM certificate; with it the API speaks TLS only. Read again when changed, as the key is.")
+    ] = ""
+    https_key_file: Annotated[str, Meta(description="PEM key of that certificate; empty: it is in the same file.")] = ""
     jwt_public_key: Annotated[str, Meta(description="Ed25519 key that tokens are checked with: base64 of its 32 bytes.")] = ""
 
 
@@ -231,7 +237,9 @@ class Settings(msgspec.Struct, frozen=True, rename="kebab"):
     main: Main = Main()
     nats: Nats = Nats()
     metric_store: MetricStore = MetricStore()
-    metrics: Annotated[dict[str, Metric], Meta(description="The metrics to keep, by name.")] = {}
+    metrics: Annotated[
+        dict[str, Metric], Meta(description="The metrics to keep, by name: `frequency` in s, `aggregation`, `unit`.")
+    ] = {}
 
     @property
     def retention(self) -> int:

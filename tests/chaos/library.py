@@ -23,10 +23,10 @@ ALL_TIME = (-(2**40), 2**40)
 
 
 class Library:
-    """An engine on the folder; `clock` is what time it takes it to be."""
+    """An engine on the folder; `clock` is what time it takes it to be. `passed`: seconds that nobody sets."""
 
     def __init__(self, path: Path, files: Unsynced | None = None, clock: int = NOW, **options: Any) -> None:
-        self.path, self.files, self.clock = path, files or Unsynced(), clock
+        self.path, self.files, self.clock, self.passed = path, files or Unsynced(), clock, 0
         self.broken: list[Exception] = []
         self.options: dict[str, Any] = {
             "metrics": METRICS,

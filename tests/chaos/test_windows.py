@@ -1,18 +1,24 @@
 """T8 (P6): nothing is lost while the store seals, archives, expires, frees and starts again, whatever the clock says."""
 
 import asyncio
+import json
 import random
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import metricstore.settings
+from chaos import fakeclock
 from chaos.book import Book
 from chaos.conftest import Figures, Size
 from chaos.library import METRICS, NOW, RETENTION, Library, run
+from chaos.program import Program
 from chaos.script import slot
 from metricstore.ingest import Ingest
 from metricstore.settings import Limits
+from metricstore.steadyclock import PATIENCE
 from metricwire.lineprotocol import encode
 from metricwire.samples import Place, Sample, SeriesKey
 
@@ -135,3 +141,108 @@ def test_t8_no_window_loses_a_sample_and_no_clock_does(
         f"refused by name for their time, {windows.library.clock - NOW:,} s; {len(windows.said)} wrong"
     )
     assert not windows.said, windows.said[:5]
+
+
+async def aged(library: Library, seconds: int) -> None:
+    """Time goes on, the store with it."""
+    for _ in range(0, seconds, 600):
+        library.clock, library.passed = library.clock + 600, library.passed + 600
+        await library.it.keep()
+
+
+@pytest.mark.parametrize("archived", [False, True])
+def test_t8_a_wrong_clock_deletes_nothing_though_samples_come_by_it(tmp_path: Path, figures: Figures, archived: bool) -> None:
+    """Its own lines have no timestamps, say: then nothing tells the store that the clock is wrong but time itself."""
+    library = Library(tmp_path / "data", archived=archived, passing=lambda: float(library.passed))
+    keys = [SeriesKey(Place("c", "h", "t", str(n)), "m") for n in range(3)]
+    good = [(key, NOW + 10 * n, float(n)) for n in range(300) for key in keys]
+
+    async def play() -> None:
+        library.open()
+        await library.write(good)
+        await library.it.seal()
+        library.clock = NOW + HOUR
+        await library.write([(keys[0], library.clock, 1.0)])
+        for off in (YEARS, YEARS, -YEARS, YEARS):
+            library.clock = NOW + HOUR + off
+            await library.write([(key, library.clock, 1.0) for key in keys])
+            await aged(library, 1800)
+            library.kill()
+            library.open()
+            await library.write([(key, library.clock, 2.0) for key in keys])
+            await aged(library, 1800)
+        library.clock = NOW + HOUR
+        library.kill()
+        library.open()
+        found = library.found()
+        assert {(key, at): value for key, at, value in good if found.get((key, at)) != value} == {}
+
+    run(play())
+    figures(
+        f"T8{' with an archive' if archived else ''}: clock 10 years ahead with samples written by it, 0 of {len(good)} lost"
+    )
+
+
+def test_t8_what_is_past_the_retention_goes_though_the_clock_was_doubted(tmp_path: Path) -> None:
+    """Also when the store was down for so long that its clock cannot be told from a wrong one."""
+    library = Library(tmp_path / "data", passing=lambda: float(library.passed))
+    key = SeriesKey(Place("c", "h"), "m")
+
+    async def play() -> None:
+        library.open()
+        await library.write([(key, NOW, 1.0)])
+        await library.it.seal()
+        library.kill()
+        library.clock = NOW + 10 * RETENTION
+        library.open()
+        await library.write([(key, library.clock, 2.0)])
+        await aged(library, RETENTION // 2)
+        assert library.it.steady.off > 0
+        assert (key, NOW) in library.found()
+        await library.write([(key, library.clock, 2.0)])
+        await aged(library, RETENTION)
+        assert (key, NOW) not in library.found()
+        await aged(library, PATIENCE + 10 * RETENTION)
+        assert library.it.steady.off == 0
+
+    run(play())
+
+
+def clock_off(store: Program) -> float:
+    """How far the clock is off by the store's own account, when it has looked at it next."""
+    deadline = time.monotonic() + 60
+    while not (off := store.gauge("metricstore_clock_off_seconds")):
+        assert time.monotonic() < deadline, "it has not noticed"
+        time.sleep(0.05)
+    return off
+
+
+@pytest.mark.chaos
+@pytest.mark.skipif(fakeclock.LIBRARY is None, reason="libfaketime is not installed here (Debian package faketime)")
+def test_t8_a_program_whose_clock_is_set(make_program: Callable[..., Program], tmp_path: Path, figures: Figures) -> None:
+    """The real store, its clock set ten years ahead by libfaketime, before a kill -9 and while it starts."""
+    off = tmp_path / "off"
+    off.write_text("+0")
+    script = [str(Path(fakeclock.__file__)), str(off)]
+    store = make_program(script=script, store={"retention-in-memory": "2h", "retention-on-disk": "2h"}).run()
+    now = int(time.time())
+    good = "\n".join(f"m,cluster=c,hostname=h value={n} {now - 3600 + n}" for n in range(3600))
+    assert store.ask("POST", "/api/write", good).status == 200
+    off.write_text("+10y")
+    assert store.ask("POST", "/api/write", "m,cluster=c,hostname=h value=1").status == 200
+    offs = [clock_off(store)]
+    store.kill()
+    assert store.run().ask("POST", "/api/write", "m,cluster=c,hostname=h value=2").status == 200
+    offs.append(clock_off(store))
+    off.write_text("+0")
+    store.kill()
+    store.run()
+    line = f"m,cluster=c,hostname=h value=3600 {now}"
+    assert store.ask("POST", "/api/write", line).status == 200, "the next normal line"
+    asked = {"cluster": "c", "from": now - 3600, "to": now + 1, "queries": [{"metric": "m", "host": "h"}]}
+    (entry,) = store.ask("POST", "/api/query", json.dumps(asked)).json["results"][0]
+    lost = 3601 - sum(value == n for n, value in enumerate(entry["data"]))
+    figures(
+        f"T8: the program's clock {offs[0] / 86400:,.0f} and {offs[1] / 86400:,.0f} days ahead, {lost} of 3,601 samples lost"
+    )
+    assert not lost

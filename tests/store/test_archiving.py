@@ -47,7 +47,7 @@ def store(tmp_path: Path, loop: asyncio.AbstractEventLoop, clock: Clock, client:
         }
         metrics = {"m": {"frequency": 60, "aggregation": "sum"}, "slow": {"frequency": 600}}
         loaded, _ = settings.load({"metric-store": base | found, "metrics": metrics}, "test")
-        app = App(loaded, open_to_all=True, clock=clock)
+        app = App(loaded, open_to_all=True, clock=clock, passing=clock)
         app.engine.recover()
         open_apps.append(app)
         return Asked(app, client(app.api), loop)

@@ -92,6 +92,19 @@ def test_it_is_what_the_reference_renders() -> None:
         assert lines(shown(samples, form)) == lines(render(samples, form=form))
 
 
+def test_units_of_metrics_that_are_not_built_in() -> None:
+    made = Exposition(lambda _: {}, {"flops.any": "F/s", "energy_joules": "joules", "mem_used": "pages"})
+    samples = [Sample(SeriesKey(HOST, metric), 1, 1.0) for metric in ("flops.any", "energy_joules", "mem_used", "other")]
+    text = shown(samples, made=made).decode()
+    assert "# HELP flops_any Unit: F/s.\n# TYPE flops_any untyped\n" in text
+    assert "Unit: bytes." in text
+    assert "pages" not in text
+    assert "# HELP other" not in text
+    text = shown(samples, Format.OPENMETRICS, made).decode()
+    assert "# HELP energy_joules Unit: joules.\n# TYPE energy_joules unknown\n# UNIT energy_joules joules\n" in text
+    assert "# UNIT flops" not in text
+
+
 def test_kinds_are_those_of_the_reference() -> None:
     """A family has one TYPE: that of all its series that are shown."""
     samples = [

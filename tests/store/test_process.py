@@ -152,7 +152,19 @@ def test_the_api_speaks_tls(program: Callable[..., Program], tmp_path: Path) -> 
     connection.request("POST", "/api/write", "m,cluster=c,hostname=h value=1")
     assert connection.getresponse().status == 200
     connection.close()
-    assert store.end(signal.SIGTERM)[0] == 0
+    shown = ssl.get_server_certificate(("127.0.0.1", store.port))
+    (tmp_path / "store.pem").write_text("half of a renewal")
+    assert ssl.get_server_certificate(("127.0.0.1", store.port)) == shown
+    certificate(tmp_path / "store.pem")
+    renewed = ssl.get_server_certificate(("127.0.0.1", store.port))
+    assert renewed != shown
+    assert renewed in (tmp_path / "store.pem").read_text()
+    status, log = store.end(signal.SIGTERM)
+    assert status == 0
+    assert [line["level"] for line in log if "https-cert-file" in line["message"] or "renewed" in line["message"]] == [
+        "warning",
+        "info",
+    ]
 
 
 def test_a_crowd_of_silent_connections_shuts_nobody_out(program: Callable[..., Program]) -> None:

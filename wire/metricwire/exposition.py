@@ -141,8 +141,13 @@ def label_text(series: SeriesKey, labels: Mapping[str, str]) -> bytes:
     return text.encode("utf-8", "replace")
 
 
+def plain(name: str) -> str:
+    """The name of a label with nothing in it that Prometheus does not allow inside of one."""
+    return _NOT_IN_LABEL.sub("_", name)
+
+
 def _label_name(name: str) -> str:
-    name = _NOT_IN_LABEL.sub("_", name)
+    name = plain(name)
     if name.startswith("__"):  # Prometheus keeps these for itself
         return "tag" + name
     return "_" + name if not name or name[0].isdigit() else name
@@ -154,17 +159,21 @@ def _escaped(value: str) -> str:
     return value
 
 
-def header(name: str, form: Format, of_all: Kind = Kind.UNTYPED) -> bytes:
-    """HELP (with the unit), TYPE and UNIT of a family: from the catalogue, if it has the name; else the TYPE that all share."""
+def header(name: str, form: Format, of_all: Kind = Kind.UNTYPED, unit: str = "") -> bytes:
+    """HELP (with the unit), TYPE and UNIT of a family: from the catalogue, if it has the name; else `unit`, and the TYPE that
+    all share."""
     known = BY_NAME.get(name)
-    if known is None:
-        return f"# TYPE {name} {_type(of_all.name.lower(), form)}\n".encode()
-    text = f"{known.help} Unit: {known.unit}.".replace("\\", "\\\\").replace("\n", "\\n")
-    if form is Format.TEXT:
-        return f"# HELP {name} {text}\n# TYPE {name} {known.kind}\n".encode()
-    text = text.replace('"', '\\"')
-    unit = f"# UNIT {name} {known.unit}\n" if name.endswith(f"_{known.unit}") else ""
-    return f"# HELP {name} {text}\n# TYPE {name} {_type(known.kind, form)}\n{unit}".encode()
+    kind = known.kind if known else of_all.name.lower()
+    unit = known.unit if known else unit
+    said = f"{known.help} Unit: {unit}." if known else f"Unit: {unit}." if unit else ""
+    said = said.replace("\\", "\\\\").replace("\n", "\\n")
+    if form is Format.OPENMETRICS:
+        said = said.replace('"', '\\"')
+    lines = [f"# HELP {name} {said}\n"] if said else []
+    lines.append(f"# TYPE {name} {_type(kind, form)}\n")
+    if form is Format.OPENMETRICS and unit and name.endswith(f"_{unit}"):
+        lines.append(f"# UNIT {name} {unit}\n")
+    return "".join(lines).encode()
 
 
 def _type(kind: str, form: Format) -> str:

@@ -59,6 +59,7 @@ class Parser:
     ) -> None:
         self.heads: dict[bytes, Series] = {}  # what named a series here, for the next parser
         self.stamped = 0  # the first line with a timestamp
+        self.names = 0  # bytes of the names and labels of all samples, as they were written
         self.not_finite = self.unspeakable = 0  # samples left out
         self._most = most
         self._lines = most * LINES[0] + LINES[1]
@@ -123,6 +124,7 @@ class Parser:
 
     def _keep(self, head: bytes, series: Series, value: float) -> None:
         self._more()
+        self.names += len(head)
         self.heads[head] = series
         if not math.isfinite(value):
             self.not_finite += 1

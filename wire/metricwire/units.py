@@ -1,6 +1,7 @@
 """Durations and quantities as people write them: "48h", "1h30m", "16Mi" to and from numbers."""
 
 import re
+from decimal import Decimal
 
 from metricwire.errors import BadInput
 
@@ -25,3 +26,11 @@ def quantity(text: str) -> int:
     if not match or match[2] not in _BYTES:
         raise BadInput(f"cannot read quantity {text!r}: expected for example 64Mi, 2Gi or 10G")
     return int(float(match[1]) * _BYTES[match[2]])
+
+
+def amount(value: str | int) -> Decimal:
+    """A Kubernetes quantity exactly, of cpu too: 100m is 0.1. BadInput when it is none."""
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([A-Za-z]*)", str(value))
+    if not match or (match[2] not in _BYTES and match[2] != "m"):
+        raise BadInput(f"cannot read quantity {value!r}: expected for example 100m, 2 or 64Mi")
+    return Decimal(match[1]) * (Decimal("0.001") if match[2] == "m" else _BYTES[match[2]])

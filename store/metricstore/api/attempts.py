@@ -6,19 +6,18 @@ all uids: they cost us more than whoever sends them. That locks no uid, and trie
 """
 
 import hashlib
-import ipaddress
 import math
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from metricwire.allowance import KEPT, Allowances, network_of
 from metricwire.errors import TooMany
 
 TRIES = 10  # within WINDOW
 WINDOW = 60.0  # seconds
 LOCK_MAX = 900.0  # seconds; the first lock is of WINDOW, each further one of twice the time
 TRIES_ADDRESS = 100  # within WINDOW, of an address
-KEPT = 65536  # pairs of uid and address that are remembered, and addresses: the one tried longest ago goes first
 
 
 @dataclass(slots=True)
@@ -28,21 +27,13 @@ class _Tries:
     until: float = 0.0
 
 
-@dataclass(slots=True)
-class _Left:
-    """Tries that an address has left; they come back evenly."""
-
-    tries: float
-    at: float
-
-
 class Attempts:
-    """The tries of late."""
+    """The tries of late: KEPT pairs of uid and address, and as many addresses; the one tried longest ago goes first."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._tries: OrderedDict[bytes, _Tries] = OrderedDict()
-        self._left: OrderedDict[str, _Left] = OrderedDict()
+        self._left = Allowances(TRIES_ADDRESS, WINDOW, clock)
 
     def begin(self, uid: str, address: str) -> None:
         """Count a try; TooMany when there were too many."""
@@ -52,7 +43,9 @@ class Attempts:
         if tries is not None and now < tries.until:
             self._tries.move_to_end(key)
             raise _too_many(tries.until - now)
-        self._take(network, now)
+        wait = self._left.take(address)
+        if wait:
+            raise _too_many(wait)
         tries = self._tries.setdefault(key, _Tries())
         self._tries.move_to_end(key)
         if len(self._tries) > KEPT:
@@ -69,33 +62,8 @@ class Attempts:
 
     def succeeded(self, uid: str, address: str) -> None:
         """Forget the tries: it was the right one."""
-        network = network_of(address)
-        self._tries.pop(_key(uid, network), None)
-        if network in self._left:
-            self._left[network].tries += 1
-
-    def _take(self, network: str, now: float) -> None:
-        """One of the address's tries."""
-        left = self._left.setdefault(network, _Left(TRIES_ADDRESS, now))
-        self._left.move_to_end(network)
-        if len(self._left) > KEPT:
-            self._left.popitem(last=False)
-        left.tries = min(left.tries + (now - left.at) * TRIES_ADDRESS / WINDOW, TRIES_ADDRESS)
-        left.at = now
-        if left.tries < 1:
-            raise _too_many((1 - left.tries) * WINDOW / TRIES_ADDRESS)
-        left.tries -= 1
-
-
-def network_of(address: str) -> str:
-    """Whose tries count together: of an IPv6 address the network, for one host has all of it."""
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(found, ipaddress.IPv6Address):
-        return str(found.ipv4_mapped or ipaddress.ip_network((found, 64), strict=False))
-    return str(found)
+        self._tries.pop(_key(uid, network_of(address)), None)
+        self._left.give(address)
 
 
 def _too_many(seconds: float) -> TooMany:

@@ -17,11 +17,10 @@ from metricstore.engine import Engine
 from metricstore.ingest import Ingest, Receipt
 from metricstore.query.execute import Execution
 from metricstore.query.health import health
-from metricstore.query.request import HealthRequest, QueryRequest, read
+from metricstore.query.request import HealthRequest, QueryRequest, read, read_query
 from metricstore.settings import Limits
 
-REJECTED_SHOWN = 100  # bad lines that an answer lists
-REJECTED_NAMED = 3  # of these, the ones its sentence names
+REJECTED_NAMED = 3  # bad lines that the answer's sentence names
 
 WRITE = Description(
     (Parameter("cluster", "Cluster of lines that have no cluster tag."),),
@@ -67,7 +66,7 @@ class ClusterCockpit:
 
     async def query(self, request: Request, _: Caller) -> Response:
         """Samples of series, aggregated or not."""
-        asked = read(await read_body(request, self._limits), QueryRequest)
+        asked = read_query(await read_body(request, self._limits), self._limits.queries)
         execution = Execution(self._engine, asked, self._limits)
         results = [row for rows in await in_turns(execution.rows(), self._limits.query_seconds) for row in rows]
         return answer({"queries": execution.echo, "results": results} if execution.echo else {"results": results})
@@ -93,7 +92,7 @@ def _refusal(receipt: Receipt) -> Response:
         f"cannot store {receipt.rejected} of {receipt.rejected + receipt.stored} lines: {named}{more}",
         stored=receipt.stored,
         rejected_lines=receipt.rejected,
-        rejected=[{"line": line.number, "text": line.text, "reason": line.reason} for line in bad[:REJECTED_SHOWN]],
+        rejected=[{"line": line.number, "text": line.text, "reason": line.reason} for line in bad],
     )
 
 

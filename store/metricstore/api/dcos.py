@@ -134,11 +134,14 @@ class Dcos:
         return map(self._engine.key, self._engine.fresh_columns(dcos.FRESH, *node.path)[0].tolist())
 
     def _asked(self, request: Request) -> Place | None:
-        """The node asked for, None where nothing fresh is known of any. NotFound when there is none of the name given."""
+        """The node asked for, None where nothing fresh is known of any. NotFound for a node or a cluster that nobody knows."""
         if b"%2f" in request.scope["raw_path"].lower():
             raise NotFound(f"cannot find {request.url.path!r}: a slash in it was encoded, and no name here has one")
-        cluster = request.query_params.get("cluster", self._cluster)
-        clusters = [cluster] if cluster else self._engine.clusters()
+        asked, known = request.query_params.get("cluster"), self._engine.clusters()
+        if asked and asked not in (self._cluster, *known):
+            raise NotFound(f"cannot find cluster {asked!r}: no samples of it have come in")
+        cluster = self._cluster if asked is None else asked
+        clusters = [cluster] if cluster else known
         name = request.path_params.get("agent_id") or request.query_params.get("node")
         node = name or self._node
         nodes = [Place(one, host) for one in clusters for host in self._engine.hosts(one) if host == node or not node]

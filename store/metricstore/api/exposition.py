@@ -7,7 +7,8 @@ that of two series that come to the same name and labels the one with the newer 
 
 import itertools
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -49,10 +50,14 @@ class Numbered:
 
 
 class Exposition:
-    """Series are learned once, then rendered as often as asked. Not for two threads at a time."""
+    """Series are learned once, then rendered as often as asked. Not for two threads at a time.
 
-    def __init__(self, labels_of: PlaceLabels) -> None:
+    `units` are those of metrics that the catalogue does not know.
+    """
+
+    def __init__(self, labels_of: PlaceLabels, units: Mapping[str, str] = MappingProxyType({})) -> None:
         self._labels_of = labels_of
+        self._units = {exposition.family(metric): unit for metric, unit in units.items()}
         self._generation: int | None = None
         self._forget()
 
@@ -146,9 +151,10 @@ class Exposition:
         found: list[bytes] = np.array([*self._labels.texts, None], np.object_)[labels].tolist()
         return found
 
-    @staticmethod
-    def _family(name: bytes, lines: list[bytes], form: Format, kind: Kind) -> bytes:
-        return exposition.header(name.decode(), form, kind) + name + (b"\n" + name).join(lines) + b"\n"
+    def _family(self, name: bytes, lines: list[bytes], form: Format, kind: Kind) -> bytes:
+        family = name.decode()
+        header = exposition.header(family, form, kind, self._units.get(family, ""))
+        return header + name + (b"\n" + name).join(lines) + b"\n"
 
 
 def _common_kinds(kinds: NDArray[np.int8], begins: Sequence[int]) -> list[Kind]:

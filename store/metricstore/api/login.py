@@ -24,12 +24,13 @@ from starlette.responses import Response
 
 from metricstore.api.accounts import Accounts
 from metricstore.api.answers import Problem
-from metricstore.api.attempts import Attempts, network_of
+from metricstore.api.attempts import Attempts
 from metricstore.api.auth import Caller, Permission
 from metricstore.api.bodies import read_body
 from metricstore.api.descriptions import Answer, Content, Description
 from metricstore.api.routes import Route, answer
 from metricstore.settings import Limits
+from metricwire.allowance import network_of
 from metricwire.errors import BadInput, InvalidToken, MetricsError, NotFound, TooLarge, TooMany, Unavailable, Unsupported
 from metricwire.tokens import LoginKey, issue, jwks, verify_proof
 from metricwire.users import User

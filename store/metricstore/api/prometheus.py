@@ -2,7 +2,7 @@
 
 import asyncio
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -34,9 +34,9 @@ NARROWED = (
 class Prometheus:
     """What Prometheus scrapes, as text 0.0.4 or OpenMetrics 1.0."""
 
-    def __init__(self, engine: Engine, registry: CollectorRegistry) -> None:
+    def __init__(self, engine: Engine, registry: CollectorRegistry, units: Mapping[str, str]) -> None:
         self._engine, self._registry = engine, registry
-        self._exposition = Exposition(engine.labels_of)
+        self._exposition = Exposition(engine.labels_of, units)
         self._one = asyncio.Lock()  # a second scrape waits: both would only take longer
 
     def routes(self, needs: Permission) -> tuple[Route, ...]:
@@ -113,6 +113,9 @@ class StoreCollector(Collector):
         yield CounterMetricFamily("metricstore_lines_received", "Lines received.", ingest.received)
         yield CounterMetricFamily("metricstore_commits", "Times that the log was synced to disk.", engine.commits.commits)
         yield CounterMetricFamily("metricstore_seals", "Times that memory was sealed into blocks.", engine.seals)
+        yield CounterMetricFamily(
+            "metricstore_clock_jumps", "Times that the clock left what time makes of it by over an hour.", engine.steady.jumps
+        )
         yield CounterMetricFamily("metricstore_damaged", "Places of the log that could not be read.", engine.damaged)
         for name, meaning, value in (
             ("metricstore_series", "Series there are.", engine.series),
@@ -123,5 +126,6 @@ class StoreCollector(Collector):
             ("metricstore_disk_free_bytes", "Room on the volume of the data folder.", engine.disk_free),
             ("metricstore_waiting_samples", "Samples that wait for the disk.", engine.commits.waiting),
             ("metricstore_read_only", "1 while the disk takes no samples.", int(engine.commits.full)),
+            ("metricstore_clock_off_seconds", "What the clock is ahead by, while samples do not age by it.", engine.steady.off),
         ):
             yield GaugeMetricFamily(name, meaning, value)

@@ -97,6 +97,7 @@ class Blocks:
         self, directory: Path, quarantine: Path, files: Files, on_damage: Callable[[str], None] = lambda text: None
     ) -> None:
         self._directory, self._quarantine, self._files, self._on_damage = directory, quarantine, files, on_damage
+        self.chunks: NDArray[np.bool_] = np.zeros(0, bool)  # by number: whether a block had it when there was a look at them
         self._sizes: dict[WindowKey, int] = {}  # bytes
         self._opened: OrderedDict[WindowKey, _Open] = OrderedDict()
         self._reported: set[tuple[WindowKey, int]] = set()
@@ -115,11 +116,18 @@ class Blocks:
                 key = int(name[1]), window - 2**64 if window >= 2**63 else window
                 self._sizes[key] = path.stat().st_size
                 try:
-                    _Open(path, key)
+                    self._note(_Open(path, key).table.keys)
                 except Damaged as damage:
                     self._set_aside(key, damage)
                 except OSError as error:
                     self._on_damage(f"cannot read block {path.name}: {error.strerror}")
+
+    def _note(self, keys: NDArray[np.uint32]) -> None:
+        """These chunks are in a block."""
+        missing = int(keys.max(initial=0)) + 1 - len(self.chunks)
+        if missing > 0:
+            self.chunks = np.concatenate([self.chunks, np.zeros(missing, bool)])
+        self.chunks[keys] = True
 
     def _path(self, key: WindowKey) -> Path:
         return self._directory / formats.block_name(*key)

@@ -1,8 +1,8 @@
 """Which series each number means, for good: blocks and the log know series by number only.
 
 Every record is written to two files, and read from both, so that no single damage takes the samples of a series. A number is
-never given to another series. Files are of one start each; when there are many, or most of what they name is gone, they are
-written anew.
+given to another series only when nothing on disk speaks of it any more. Files are of one start each; when there are many, or
+most of what they name is gone, they are written anew.
 """
 
 from collections.abc import Callable, Iterator, Sequence

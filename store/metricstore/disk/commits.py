@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 RETRY_AFTER = 5  # seconds that a writer is told to wait while the disk takes nothing
+SAY_TIME = 600  # seconds after which the log is told again what time it is
 PAUSE = 0.004  # seconds from one commit to the next, unless all wait who wrote lately: who comes meanwhile shares a sync
 
 
@@ -47,8 +48,9 @@ class Batch(NamedTuple):
 
 
 class Repeated(NamedTuple):
-    """What a new segment repeats, so that older segments can go."""
+    """What a new segment repeats, so that older segments can go. `time`: by which samples age (seconds)."""
 
+    time: int
     labels: list[Labels]
     frequencies: dict[str, int]
 
@@ -65,13 +67,15 @@ class Commits:
         repeated: Callable[[], Repeated],
         on_broken: Callable[[Exception], None],
         waiting_max: int,
+        clock: Callable[[], float],
     ) -> None:
         self.full = False
         self.waiting = 0  # samples and labels in the queue
         self.commits = 0
         self._log, self._catalogue = log, catalogue
         self._key_of, self._apply, self._repeated = key_of, apply, repeated
-        self._on_broken, self._waiting_max = on_broken, waiting_max
+        self._on_broken, self._waiting_max, self._clock = on_broken, waiting_max, clock
+        self._said = 0  # the time that the log was last told
         self._named = np.zeros(1024, bool)  # by number: the catalogue has it
         self._entries: list[Entry] = []
         self._rotations: list[asyncio.Future[int]] = []
@@ -128,7 +132,7 @@ class Commits:
             batch = _together(entries)
             try:
                 repeated = self._repeated() if self._log.full else None
-                await loop.run_in_executor(self._thread, self._commit, batch, repeated)
+                await loop.run_in_executor(self._thread, self._commit, batch, repeated, self._time_due())
                 self._publish(batch, entries)
             except OSError as error:
                 self._refuse(entries, error)
@@ -139,6 +143,14 @@ class Commits:
                 _fail(entries, f"an error of the store: {error}")
             self.waiting -= sum(entry.size for entry in entries)
             self._writers = len(entries) + len(self._entries)
+
+    def _time_due(self) -> int | None:
+        """The time, when the log has not been told for long."""
+        now = int(self._clock())
+        if abs(now - self._said) <= SAY_TIME:
+            return None
+        self._said = now
+        return now
 
     async def _gather(self, loop: asyncio.AbstractEventLoop) -> None:
         """Wait for those who wrote lately, but not longer than the rest of the pause."""
@@ -167,7 +179,8 @@ class Commits:
     def _begin(self, repeated: Repeated) -> int:
         frequencies = list(repeated.frequencies.items())
         return self._log.begin(
-            [Payload(Kind.LABELS, formats.pack_labels(part)) for part in _chunks(repeated.labels)]
+            [Payload(Kind.TIME, formats.pack_time(repeated.time))]
+            + [Payload(Kind.LABELS, formats.pack_labels(part)) for part in _chunks(repeated.labels)]
             + [Payload(Kind.FREQUENCIES, formats.pack_frequencies(dict(part))) for part in _chunks(frequencies)]
         )
 
@@ -180,8 +193,11 @@ class Commits:
         if size > len(self._named):
             self._named = np.concatenate([self._named, np.zeros(max(size, 2 * len(self._named)) - len(self._named), bool)])
 
-    def _commit(self, batch: Batch, repeated: Repeated | None) -> None:
-        """In the log's thread: one append and one sync for all. All or none; names of series may stay without samples."""
+    def _commit(self, batch: Batch, repeated: Repeated | None, time: int | None) -> None:
+        """In the log's thread: one append and one sync for all, the time with them if it is due.
+
+        All or none; names of series may stay without samples.
+        """
         if self._catalogue.broken:
             raise self._catalogue.broken
         if repeated is not None:
@@ -198,6 +214,8 @@ class Commits:
             for at in range(0, len(numbers), _RECORD_SAMPLES):
                 part = batch.columns.at(slice(at, at + _RECORD_SAMPLES))
                 records.append(Payload(Kind.SAMPLES, formats.pack_samples(part)))
+        if time is not None:
+            records.append(Payload(Kind.TIME, formats.pack_time(time)))
         records += [Payload(Kind.FREED, formats.pack_freed(one)) for one in batch.freed]
         self._log.append(records)
 

@@ -6,10 +6,10 @@
     names/     = { "<20 digits>-<16 hex digits>.a" and ".b" }      the same series records twice
     segment, names, checkpoint = { record }          the hex digits in the file's name are its marker; none: 8 zero bytes
     record     = "MXR1" kind:u8 length:u32 crc:u32 payload     crc: CRC-32 of marker, kind, length, payload
-    payload    = series | samples | labels | frequencies | freed | state      by kind; integers little-endian
+    payload    = series | samples | labels | frequencies | freed | state | time      by kind; integers little-endian
 
     series      = msgpack [[cluster, host, type, type_id, stype, stype_id, [[number, metric, [[tag, value]...]]...]]...]
-                  what these numbers mean wherever they stand, for good; before the first samples of each
+                  what these numbers mean wherever they stand; before the first samples of each
     samples     = count:u32 base:i64 width:u8 number:u32*count offset:u<8*width>*count value:f64*count
                   timestamp = base + offset; width 0, 2, 4 or 8 bytes
     labels      = msgpack [[cluster, host, type, type_id, stype, stype_id, [[label, value]...]]...]
@@ -18,6 +18,7 @@
     state       = segment:u64 given:u64 length:u32 zstd(number:u32* step:i32* phase:i32* first:i64* last:i64* moved:u8*)
                   what of the log is in blocks: replay begins with that segment, on series that are as said here;
                   numbers below `given` were given once
+    time        = seconds:i64                      what time it was, by which samples age (SteadyClock)
 
     blocks/     = { "<8 digits>-<16 hex digits>.block" }      frequency; window as 64-bit two's complement
     block       = "MXB1" frequency:u32 window:i64 chunks:u32 crc:u32 table chunk*      crc: of all before it and the table
@@ -58,6 +59,7 @@ BLOCK_MAGIC = b"MXB1"
 CHUNK_SERIES = 128
 _SAMPLES_HEAD = struct.Struct("<IqB")
 _FREED_HEAD = struct.Struct("<q")
+_TIME = struct.Struct("<q")
 _STATE_HEAD = struct.Struct("<QQI")
 _OFFSETS = {0: None, 2: np.dtype("<u2"), 4: np.dtype("<u4"), 8: np.dtype("<u8")}
 _Pairs = tuple[tuple[str, str], ...]
@@ -76,6 +78,7 @@ class Kind(enum.IntEnum):
     FREQUENCIES = 4
     FREED = 5
     STATE = 6
+    TIME = 7
 
 
 class Identity(NamedTuple):
@@ -254,6 +257,19 @@ def unpack_freed(payload: bytes) -> Freed:
     if len(payload) < _FREED_HEAD.size or (len(payload) - _FREED_HEAD.size) % 4:
         raise Damaged("the length does not fit")
     return Freed(np.frombuffer(payload, "<u4", offset=_FREED_HEAD.size).astype(np.int64), *_FREED_HEAD.unpack_from(payload))
+
+
+def pack_time(seconds: int) -> bytes:
+    """Payload of a time record."""
+    return _TIME.pack(seconds)
+
+
+def unpack_time(payload: bytes) -> int:
+    """What a time record says. Damaged when the length does not fit."""
+    if len(payload) != _TIME.size:
+        raise Damaged("the length does not fit")
+    (seconds,) = _TIME.unpack(payload)
+    return int(seconds)
 
 
 def pack_state(state: State) -> bytes:

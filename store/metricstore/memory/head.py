@@ -234,11 +234,28 @@ class Head:
         windows = [window for key, window in self.windows.items() if window.end <= before and not self._sealed(*key)]
         return sum(len(self._touched(window, numbers)) for window in windows)
 
+    def ended(self, now: int) -> list[Window]:
+        """The windows that ended at least as long ago as they last."""
+        return [window for window in self.windows.values() if window.end + SLOTS * window.frequency < now]
+
     def free(self, numbers: Ints, before: int) -> None:
         """Forget what the series hold in windows that end before that time."""
         for window in self.windows.values():
             if window.end <= before:
                 window.array[self._touched(window, numbers)] = 0
+
+    def cut(self, numbers: Ints, before: int) -> None:
+        """The same, and blocks will have nothing of it either: the series begin later, or hold nothing."""
+        self.free(numbers, before)
+        series = self.series
+        numbers = numbers[series.has_samples(numbers)]
+        step = series.step[numbers].astype(np.int64)
+        kept = (before - step) // step >> SHIFT  # the first window that stays
+        start = kept * SLOTS * step + series.phase[numbers]
+        series.vague[numbers] |= series.first[numbers] < start
+        series.first[numbers] = np.maximum(series.first[numbers], start)
+        gone = numbers[series.last[numbers] < series.first[numbers]]
+        series.first[gone], series.last[gone] = NEVER, -NEVER
 
     @staticmethod
     def _touched(window: Window, numbers: Ints) -> Ints:

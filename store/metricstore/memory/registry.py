@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from metricstore.numeric.kernels import Fingerprints
 from metricwire.errors import TooLarge
 from metricwire.samples import Labels, Place, SeriesKey
 
@@ -120,19 +121,21 @@ class Level:
 
 
 class Registry:
-    """Series by number and by key; labels by place. A number is given once and never to another series.
+    """Series by number and by key; labels by place. A number is given once, and again only where nothing speaks of it any more.
 
-    `generation` is another one whenever a series or labels have come or gone.
+    `generation` is another one whenever a series or labels have come or gone. `fingerprints` are those of all series.
     """
 
     def __init__(self, limit: int, label_bytes_limit: int) -> None:
         self.limit, self.label_bytes_limit = limit, label_bytes_limit
         self.count = 0
         self.given = 0  # numbers given so far
+        self._spare = NO_NUMBERS  # below `given`, to be given again
         self.generation = 0
         self.labels: dict[tuple[str, ...], Labels] = {}  # by path
         self.label_bytes = 0
         self.root = Level()
+        self.fingerprints = Fingerprints()
         self._keys: list[SeriesKey | None] = []  # by number
         self._places: dict[Place, tuple[Place, Level]] = {}  # the levels that have series of their own
         self._names: dict[str, str] = {}  # metrics: one object for each
@@ -161,12 +164,24 @@ class Registry:
         level = known[1] if known else self.find(key.place.path)
         return level.get(key.metric, key.tags) if level else None
 
+    @property
+    def full(self) -> str:
+        """Why there can be no further series; empty while there can."""
+        if self.count < self.limit:
+            return ""
+        return f"cannot start another series: the limit of {self.limit} is reached (setting limits.series)"
+
     def number(self, key: SeriesKey) -> int:
         """The number of a series that has none yet. TooLarge when there are as many series as may be."""
-        if self.count >= self.limit:
-            raise TooLarge(f"cannot start another series: the limit of {self.limit} is reached (setting limits.series)")
-        self.restore(key, self.given)
-        return self.given - 1
+        if full := self.full:
+            raise TooLarge(full)
+        number, self._spare = (int(self._spare[0]), self._spare[1:]) if len(self._spare) else (self.given, self._spare)
+        self.restore(key, number)
+        return number
+
+    def give_again(self, numbers: Numbers) -> None:
+        """These are of no series, and nothing on disk speaks of them."""
+        self._spare = numbers
 
     def restore(self, key: SeriesKey, number: int) -> None:
         """Give a series this number; one that it had before is nobody's: what was stored under it is gone."""
@@ -176,6 +191,8 @@ class Registry:
         if before is not None:
             self._keys[before] = None
             self.count -= 1
+        else:
+            self.fingerprints.add(key)
         metric = self._names.setdefault(metric, metric)
         level.add(metric, tags, number)
         for above in level.line:
@@ -192,6 +209,7 @@ class Registry:
         for number in numbers:
             key = self.key(number)
             self._keys[number] = None
+            self.fingerprints.remove(key)
             levels = [self.root]
             for name in key.place.path:
                 levels.append(levels[-1].children[name])

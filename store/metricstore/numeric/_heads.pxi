@@ -164,13 +164,14 @@ cdef class HeadTable:
         free(old)
         return 0
 
-    def decode(self, bytes body not None, int64_t now, int64_t oldest, int64_t latest, alive):
+    def decode(self, bytes body not None, int64_t now, int64_t oldest, int64_t latest, alive, closed=None):
         """The usual lines of a body as samples; where the others are. See Lines.
 
         now: seconds, for lines without a timestamp. A line is usual when it is a head of this table, one space, `value=`,
         a number of the form `_USUAL` of metricwire.lineprotocol, with or without a timestamp of seconds, has at most
         `line_max` bytes, and its timestamp is from `oldest` to `latest`. A series whose entry in `alive`, by its number, is
-        0 or absent counts as not in the table. A body with a quotation mark must not come here: its strings may hold LFs.
+        0 or absent counts as not in the table; with `closed` (Closed), such a line is refused where that is sure.
+        A body with a quotation mark must not come here: its strings may hold LFs.
         """
         cdef const uint8_t *text = <const uint8_t *>PyBytes_AS_STRING(body)
         cdef Py_ssize_t size = PyBytes_GET_SIZE(body), cut
@@ -181,6 +182,7 @@ cdef class HeadTable:
         decoding.table = self
         decoding.alive, decoding.series = <const uint8_t *>view.buf, view.shape[0]
         decoding.now, decoding.oldest, decoding.latest = now, oldest, latest
+        decoding.door = None if closed is None else Door(closed)
         decoding.reserve(size // LEAST_LINE + 1)
         cut = size - PADDING
         while cut > 0 and text[cut - 1] != c"\n":
@@ -215,8 +217,10 @@ cdef class Decoding:
     cdef Run *runs  # of other lines; the last can still grow while `open`
     cdef Py_ssize_t runs_count, runs_most
     cdef bint open
+    cdef Door door
+    cdef Run[NAMED] refused  # the first of those that are
     cdef void *memory
-    cdef Py_ssize_t count, skipped
+    cdef Py_ssize_t count, skipped, refused_count
 
     def __dealloc__(self):
         free(self.memory)
@@ -250,7 +254,7 @@ cdef class Decoding:
                     self.find_entry(&group[k])
             for k in range(lines):
                 self.count += 1
-                if not (group[k].usual and self.keep(&group[k])):
+                if not (group[k].usual and (self.keep(&group[k]) or self.refuse(&group[k], text - offset))):
                     self.leave(group[k].start - text + offset, group[k].end - text + offset)
         return 0
 
@@ -298,6 +302,21 @@ cdef class Decoding:
         self.open = False
         return True
 
+    cdef inline bint refuse(self, Line *line, const uint8_t *body) noexcept nogil:
+        """Count a usual line that would start a series while none can be started."""
+        cdef int64_t timestamp = line.timestamp if line.stamped else self.now
+        if self.door is None or line.end - line.start > self.table.line_max or not self.oldest <= timestamp <= self.latest:
+            return False
+        if not self.door.refuses(line.start, line.length):
+            return False
+        if self.refused_count < NAMED:
+            self.refused[self.refused_count].line = self.count
+            self.refused[self.refused_count].start = line.start - body
+            self.refused[self.refused_count].end = line.end - body
+        self.refused_count += 1
+        self.open = False
+        return True
+
     cdef double read_long(self, const uint8_t *digits) except? -1.0:
         """A number of many digits, which a space or LF ends."""
         cdef char *end
@@ -332,4 +351,6 @@ cdef class Decoding:
             self.skipped,
             [(self.runs[k].line, self.runs[k].start, self.runs[k].end) for k in range(self.runs_count)],
             self.count,
+            [(self.refused[k].line, self.refused[k].start, self.refused[k].end) for k in range(min(self.refused_count, NAMED))],
+            self.refused_count,
         )

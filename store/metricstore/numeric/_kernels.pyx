@@ -14,7 +14,8 @@ Decoding a line
 Table: entries of 16 bytes, open addressing, linear probing, at most 3/4 full; keys in one arena, each padded with zeros to
 eight bytes. A head is never removed alone. A large table asks for huge pages.
 
-The pieces: `_lines.pxi` reads a line, `_heads.pxi` has the table and decodes a body with it, `_windows.pxi` writes and adds.
+The pieces: `_lines.pxi` reads a line, `_fingerprints.pxi` knows which heads are of no series, `_heads.pxi` has the table and decodes a
+body with it, `_windows.pxi` writes and adds.
 """
 
 import os
@@ -23,6 +24,7 @@ cimport cython
 
 import numpy as np
 
+from metricstore.numeric.plain import NAMED as NAMED_MOST
 from metricstore.numeric.plain import NAN_BITS, SKIP, Lines
 
 from cpython.buffer cimport (
@@ -99,10 +101,11 @@ cdef extern from "<sys/mman.h>" nogil:
     int MADV_HUGEPAGE
 
 cdef extern from "Python.h":
+    const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
     double PyOS_string_to_double(const char *text, char **end, void *overflow) except? -1.0
 
 
-assert NAN_BITS == 0x7FF8000000000000 and SKIP == DROPPED  # as written above
+assert NAN_BITS == 0x7FF8000000000000 and SKIP == DROPPED and NAMED_MOST == NAMED  # as written here
 
 cdef enum:
     GROUP = 32  # lines or samples worked on together: enough to wait for memory once, few enough for the first-level cache
@@ -113,6 +116,7 @@ cdef enum:
     HUGE_PAGE = 2 * 1024 * 1024  # bytes
     WIDTH = 64  # columns of a window
     SLOT_BITS = 6
+    NAMED = 100  # refused lines that are named
 
 cdef object empty = np.empty
 cdef object INT64 = np.dtype(np.int64), UINT32 = np.dtype(np.uint32), FLOAT64 = np.dtype(np.float64)
@@ -166,5 +170,6 @@ cdef object column(object kind, const void *items, Py_ssize_t count, Py_ssize_t 
 
 
 include "_lines.pxi"
+include "_fingerprints.pxi"
 include "_heads.pxi"
 include "_windows.pxi"

@@ -5,10 +5,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from metricwire.samples import SeriesKey
+
 SKIP = 2**32 - 1  # the number of a series whose samples are counted and dropped
 NAN_BITS = 0x7FF8000000000000  # of the value that means missing; cells are kept XOR this, so that zeroed memory is empty
 COLUMNS_BITS = 6  # a window has 64 columns
 NO_ROW = -1
+NAMED = 100  # refused lines of a body that are named
 
 
 class Lines(NamedTuple):
@@ -21,6 +24,32 @@ class Lines(NamedTuple):
     skipped: int  # samples of series whose number is SKIP
     others: list[tuple[int, int, int]]  # runs of lines for the reference decoder: number of the first, start, end without LF
     total: int  # of all lines
+    refused: list[tuple[int, int, int]]  # the first NAMED lines that a Closed refuses: number, start, end without LF
+    refused_count: int  # of all such lines
+
+
+class Fingerprints:
+    """Of the series there are (SeriesKey): what tells that a head is of none of them. This one cannot, and keeps nothing."""
+
+    def __len__(self) -> int:
+        return 0
+
+    def add(self, key: SeriesKey) -> None:
+        """A series that was not there."""
+
+    def remove(self, key: SeriesKey) -> None:
+        """A series that was there."""
+
+
+class Closed(NamedTuple):
+    """No series can be started: a line that would start one is refused, if it is good otherwise."""
+
+    fingerprints: object  # of all series: Fingerprints of the module that the table is of
+    cluster: bytes  # of lines without that tag; empty: they are bad
+    host: bytes  # the one that may be written; empty: any
+    only: bytes  # cluster that may be written; empty: any
+    tags: int  # that a line may have
+    name: int  # bytes that a name may have
 
 
 class HeadTable:
@@ -46,12 +75,14 @@ class HeadTable:
     def clear(self) -> None:
         """Forget all heads."""
 
-    def decode(self, body: bytes, now: int, oldest: int, latest: int, alive: NDArray[np.uint8]) -> Lines:
+    def decode(
+        self, body: bytes, now: int, oldest: int, latest: int, alive: NDArray[np.uint8], closed: Closed | None = None
+    ) -> Lines:
         """All lines as one run of others, whatever the arguments mean to the compiled kernel."""
         none32, none64 = np.empty(0, np.uint32), np.empty(0, np.int64)
         count = body.count(b"\n") + (not body.endswith(b"\n")) if body else 0
         others = [(1, 0, len(body) - body.endswith(b"\n"))] if body.strip(b"\n") else []
-        return Lines(none32, none64, np.empty(0, np.float64), none32, 0, others, count)
+        return Lines(none32, none64, np.empty(0, np.float64), none32, 0, others, count, [], 0)
 
 
 def scatter(  # noqa: PLR0917 - columns, in the order of what they are of

@@ -12,7 +12,7 @@ from metricstore.engine import Engine
 from metricstore.memory.registry import NO_NUMBERS
 from metricstore.numeric.aggregate import Values, statistics
 from metricstore.numeric.resample import resample
-from metricstore.query.request import Query, QueryRequest
+from metricstore.query.request import Query, QueryRequest, too_many
 from metricstore.reading import Totals
 from metricstore.settings import Limits
 from metricwire.errors import BadInput, TooLarge
@@ -56,10 +56,7 @@ class Execution:
         hosts = self._engine.hosts(self._request.cluster, archived=self._archived) if metrics else []
         count = asked + len(metrics) * len(hosts)
         if count > self._limits.queries:
-            raise TooLarge(
-                f"cannot answer {count} queries: more than {self._limits.queries} in one request (limits.queries); "
-                "each pair of type-id and subtype-id counts"
-            )
+            raise too_many(count, self._limits.queries)
         return [Query(metric, host) for host in hosts for metric in metrics]
 
     def rows(self) -> Iterator[list[list[Entry]]]:
@@ -158,10 +155,8 @@ class Execution:
         columns = (starts.tolist(), ends.tolist(), missing, values, *stats.tolist())
         for one, start, end, nulls, data, avg, low, high in zip(asked, *columns, strict=True):
             entry: Entry = {"from": start, "to": end, "resolution": resolution, "avg": avg, "min": low, "max": high}
-            if nulls:
-                data = np.concatenate([np.full(nulls, np.nan), data])  # noqa: PLW2901 - the same, padded
-            if with_data and len(data):
-                entry["data"] = data
+            if with_data and nulls + len(data):
+                entry["data"] = _padded(data, nulls) if nulls else data
             one.row[one.place] = entry
 
     def _missing(self, starts: Starts, frequency: int) -> list[int]:
@@ -179,6 +174,13 @@ class Execution:
     def _divisor(self, asked: Asked) -> int:
         """What makes the sum of its series what the metric's rule asks for."""
         return len(asked.numbers) if self._engine.metrics.aggregation(asked.query.metric) == "avg" else 1
+
+
+def _padded(data: Values, nulls: int) -> Values:
+    """So many missing values in front; there may be so many that one copy of them is enough."""
+    found = np.full(nulls + len(data), np.nan)
+    found[nulls:] = data
+    return found
 
 
 def _failure(error: str) -> Entry:

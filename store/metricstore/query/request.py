@@ -9,6 +9,9 @@ from metricwire.errors import BadInput, TooLarge
 Request = TypeVar("Request", bound=msgspec.Struct)
 
 
+LONG = 1024**2  # bytes of a body whose parts are counted first
+
+
 class Query(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=False):
     """One metric of one host, or of parts of it."""
 
@@ -54,12 +57,33 @@ def read(body: bytes, form: type[Request]) -> Request:
         raise BadInput("cannot read the request: it is nested too deeply") from None
 
 
+class _Counted(msgspec.Struct, frozen=True):
+    """A QueryRequest whose queries are only counted."""
+
+    queries: list[msgspec.Raw] | None = None
+
+
+def read_query(body: bytes, most: int) -> QueryRequest:
+    """The same of a request for samples. TooLarge for more than `most` queries, if possible before they are read."""
+    if len(body) > LONG and (count := len(read(body, _Counted).queries or [])) > most:
+        raise too_many(count, most)
+    return read(body, QueryRequest)
+
+
+def too_many(count: int, most: int) -> TooLarge:
+    """Of queries."""
+    return TooLarge(
+        f"cannot answer {count} queries: more than {most} in one request (limits.queries); "
+        "each pair of type-id and subtype-id counts"
+    )
+
+
 def selectors(body: bytes, most: int) -> list[list[str]]:
     """Places, each as names from the cluster down. BadInput for what is none, TooLarge for more than `most`."""
     try:
-        found = msgspec.json.decode(body, type=list[list[str]])
+        parts = msgspec.json.decode(body, type=list[msgspec.Raw])  # of which each costs little: there may be far too many
+        if len(parts) > most:
+            raise TooLarge(f"cannot take {len(parts)} selectors: more than {most} in one request (limits.queries)")
+        return msgspec.json.decode(body, type=list[list[str]])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadInput(f"cannot read the selectors: {error}") from error
-    if len(found) > most:
-        raise TooLarge(f"cannot take {len(found)} selectors: more than {most} in one request (limits.queries)")
-    return found

@@ -12,13 +12,14 @@ from metricwire.dcos.datapoints import (
     is_fresh,
     is_shown,
 )
-from metricwire.dcos.dimensions import APPLICATION, CONTAINER, dimensions
+from metricwire.dcos.dimensions import APPLICATION, CONTAINER, POD_LABEL, dimensions
 from metricwire.dcos.message import accepts_json, message, ping, rfc3339
 
 __all__ = [
     "APPLICATION",
     "CONTAINER",
     "FRESH",
+    "POD_LABEL",
     "accepts_json",
     "application_datapoints",
     "container_datapoints",

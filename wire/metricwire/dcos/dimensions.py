@@ -11,7 +11,7 @@ from metricwire.samples import Place
 
 CONTAINER = "container"  # the type of place
 APPLICATION = "app"  # its subtype for what the workload itself sent; the subtype's id is the kind of metric
-POD_LABEL = "label_"
+POD_LABEL = "label_"  # what labels of its pod begin with
 LABEL_OF = {
     "executor_id": "pod_uid",
     "framework_name": "owner",

@@ -17,7 +17,7 @@ LONGEST = 8192  # bytes of a token that is looked at
 DEEPEST = 32  # levels of JSON in it
 LATEST = 2**53  # seconds; later times are none
 REFUSED = "cannot accept the token: not signed by a key that counts here, not made for this service, or not valid now"
-UNSEEN = "cannot see who is asking: send the header Authorization: Bearer <token>"
+UNSEEN = "cannot see who is asking: send the header Authorization: Bearer <token>, or Authorization: token=<token>"
 _FORM = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 
