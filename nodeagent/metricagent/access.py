@@ -57,25 +57,33 @@ class Access:
         self._keys.demand()
         self._login_keys.demand(missing_is_fine=True)
 
-    async def check(self, authorization: Sequence[str], method: str, path: str) -> None:
-        """Return if whoever sent these Authorization headers (all of that name) may ask this.
+    async def identify(self, authorization: Sequence[str]) -> tokens.Claims | None:
+        """Who sent these Authorization headers (all of that name); None where everybody may ask.
 
-        InvalidToken: nobody knows who it is; Forbidden: it may not; Unavailable: Kubernetes cannot be asked.
+        InvalidToken: nobody knows who it is; Unavailable: Kubernetes cannot be asked.
         """
         if self._anonymous:
-            return
+            return None
         token = tokens.bearer(authorization[0] if len(authorization) == 1 else None)
         name, login_keys = tokens.key_id(token), {key.id: key for key in self._login_keys.values()}
         if name in login_keys:
-            _check_permission(tokens.verify_login(token, login_keys, self._now()), path)
-            return
+            return tokens.verify_login(token, login_keys, self._now())
         try:
-            tokens.verify(token, self._keys.values(), self._now(), expiring=self._expiring)
+            return tokens.verify(token, self._keys.values(), self._now(), expiring=self._expiring)
         except InvalidToken:
             if self._cluster is None:
                 raise
-            claims = await self._cluster.keys.verify(token, self._now())
-            await self._cluster.reviews.permit(claims.subject, method, path)
+            return await self._cluster.keys.verify(token, self._now())
+
+    async def permit(self, claims: tokens.Claims | None, method: str, path: str) -> None:
+        """Return if it may ask this. Forbidden: it may not; Unavailable: Kubernetes cannot be asked."""
+        if claims is None or claims.kind is tokens.Kind.CLUSTERCOCKPIT:
+            return
+        if claims.kind is tokens.Kind.LOGIN:
+            _check_permission(claims, path)
+            return
+        assert self._cluster is not None, "BUG: a ServiceAccount's token was accepted without a cluster"
+        await self._cluster.reviews.permit(claims.subject, method, path)
 
 
 def _check_permission(claims: tokens.Claims, path: str) -> None:

@@ -15,10 +15,11 @@ from prometheus_client import CollectorRegistry, Counter
 from metricagent.books import Books
 from metricagent.collector import Runner
 from metricagent.encoder import Encoder
-from metricagent.labels import TYPE, Labeller
+from metricagent.labels import Labeller
 from metricagent.latest import Latest
 from metricagent.schedule import Schedule
 from metricagent.spool import Spool
+from metricwire.dcos import CONTAINER
 from metricwire.samples import Place
 
 PATIENCE = 6  # intervals without a tick after which the agent no longer calls itself alive,
@@ -88,7 +89,7 @@ class Agent:
     def tick(self, at: float) -> None:
         """Read everything once and stamp it `at`, seconds since the epoch."""
         readings = self._runner.run(self._clock.steady())
-        measured = {reading.type_id for reading in readings if reading.type == TYPE}
+        measured = {reading.type_id for reading in readings if reading.type == CONTAINER}
         known, changed = self._labeller.label(measured, self._clock.steady())
         encoded = self._encoder.encode(readings, changed, round(at))
         self._books.took(len(readings) + len(changed))

@@ -1,7 +1,6 @@
 """The API server, asked with the agent's own token: its keys, and who may do what."""
 
 import json
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 import aiohttp
 
+from metricagent import body, tlsfiles, tokenfile
 from metricagent.reasons import why
 from metricagent.settings import KubernetesSettings
 from metricwire.errors import SettingsError
@@ -28,43 +28,29 @@ class ApiServer:
         """The JSON it answers to a GET, or to a POST of the document; NotAnswered otherwise."""
         url = self._settings.url + path
         try:
-            headers = {"Authorization": f"Bearer {_token(self._settings.token_file)}"}
+            headers = {"Authorization": f"Bearer {tokenfile.read(Path(self._settings.token_file))}"}
             method = "GET" if document is None else "POST"
             async with self._session.request(
                 method, url, json=document, headers=headers, timeout=PATIENCE, allow_redirects=False
             ) as answer:
                 if answer.status not in (200, 201):
                     raise NotAnswered(f"cannot ask {url}: it answers {answer.status}", answer.status)
-                return json.loads(await _limited(answer.content))
+                return json.loads(await body.read(answer.content, ANSWER_MAX))
+        except tokenfile.NoToken as error:
+            raise NotAnswered(f"cannot ask {url}: {error}") from error
         except (OSError, aiohttp.ClientError) as error:  # TimeoutError is an OSError
             raise NotAnswered(f"cannot ask {url}: {why(error)}") from error
-        except ValueError:  # its text may show the token
-            raise NotAnswered(f"cannot ask {url}: the answer is no JSON, or ours no token") from None
-
-
-def _token(file: str) -> str:
-    return Path(file).read_text(encoding="ascii").strip()
-
-
-async def _limited(content: aiohttp.StreamReader) -> bytes:
-    """All of it, or so much that it is no JSON."""
-    body = bytearray()
-    async for piece in content.iter_chunked(65536):
-        body += piece
-        if len(body) > ANSWER_MAX:
-            break
-    return bytes(body)
+        except ValueError as error:
+            raise NotAnswered(f"cannot ask {url}: it answers what is no JSON") from error
 
 
 @asynccontextmanager
 async def connected(settings: KubernetesSettings) -> AsyncIterator[ApiServer]:
     """The API server, for as long as the agent runs. SettingsError when its certificates cannot be checked."""
     try:
-        context = ssl.create_default_context(cafile=settings.ca_file or None)
-    except (OSError, ssl.SSLError) as error:
+        context = tlsfiles.api_server(settings.ca_file or None)
+    except OSError as error:  # SSLError is one
         raise SettingsError(f"cannot use api.kubernetes.ca-file {settings.ca_file}: {why(error)}") from error
-    # Since 3.13 Python asks of an authority's certificate what many clusters' own lack (kubernetes-client/python#2394).
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     connector = aiohttp.TCPConnector(ssl=context, limit=8)
     async with aiohttp.ClientSession(connector=connector, trust_env=False) as session:
         yield ApiServer(settings, session)

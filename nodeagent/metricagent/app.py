@@ -4,10 +4,10 @@ import asyncio
 import logging
 import random
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -49,6 +49,7 @@ from metricagent.statsd.aggregation import Aggregation, Limits
 from metricagent.statsd.datagrams import Datagrams
 from metricagent.statsd.intake import Intake
 from metricagent.storestate import StoreState
+from metricagent.strangers import Strangers
 from metricagent.textfile import Textfile
 from metricagent.tlsfiles import TlsFiles
 from metricwire import __version__
@@ -102,7 +103,7 @@ async def run(settings: AgentSettings) -> None:
             api = dcosapi.application(here, latest, access, clock.wall)
             async with (
                 listening(ops, "metrics-address", settings.metrics_address),
-                listening(api, "api.address", settings.api.address),
+                listening(api, "api.address", settings.api.address, Strangers(clock.steady, registry)),
             ):
                 logger.info("agent %s of host %s in cluster %s started", __version__, here.host, here.cluster)
                 await _work(agent, pusher, stop)
@@ -113,7 +114,8 @@ def _collectors(
     settings: AgentSettings, host: Host, here: Place, registry: CollectorRegistry, pods: Pods
 ) -> dict[str, Collector]:
     """Everything that is read at a tick; the files of people last, whose numbers come before our own."""
-    containers = {"containers": lambda host: Containers(host, pods.has_container, pods.storage_limit)}
+    of_pods = settings.pods is not None
+    containers = {"containers": lambda host: Containers(host, pods.has_container, pods.storage_limit, only_pods=of_pods)}
     found = collectors.build(settings.collectors, host, containers)
     files = settings.textfile
     if files.directory:
@@ -161,7 +163,7 @@ async def _statsd(
         datagrams = Datagrams(*address("statsd.address", settings.address))
     except OSError as error:
         raise CannotListen(f"cannot listen on {settings.address} (statsd.address): {why(error)}") from error
-    limits = Limits(settings.series, settings.series_per_pod, settings.idle)
+    limits = Limits(settings.series, settings.series_per_pod, settings.bytes_of_pod, settings.idle)
     aggregation = Aggregation(limits, random.random)
     intake = Intake(Attribution(pods, read_gateways()), aggregation)
     server = statsd_server.build(datagrams, intake, aggregation, limits, registry)
@@ -181,16 +183,11 @@ async def _scraping(
     if not scrape.enabled:
         yield {}
         return
-    limits = ScrapeLimits(scrape.timeout, scrape.body_bytes, scrape.series_per_pod, scrape.series)
+    limits = ScrapeLimits(scrape.timeout, scrape.body_bytes, scrape.series_per_pod, scrape.bytes_of_pod, scrape.series)
     interval = scrape.interval or settings.interval
     scraper = Scraper(directory=pods, interval=interval, limits=limits, registry=registry, now=clock.steady)
-    scraping = asyncio.create_task(scraper.run())
-    try:
+    async with _beside(scraper.run()):
         yield {"scrape": scraper}
-    finally:
-        scraping.cancel()
-        with suppress(asyncio.CancelledError):
-            await scraping
 
 
 @asynccontextmanager
@@ -211,13 +208,20 @@ async def _following(settings: PodsSettings | None, node: str, pods: Pods, regis
             registry=registry,
             chance=random.SystemRandom(),
         )
-        following = asyncio.create_task(watch.run())
-        try:
+        async with _beside(watch.run()):
             yield
-        finally:
-            following.cancel()
-            with suppress(asyncio.CancelledError):
-                await following
+
+
+@asynccontextmanager
+async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Do the work meanwhile; at the end it is cancelled."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 @asynccontextmanager
@@ -247,7 +251,9 @@ async def _destination(settings: AgentSettings, encoding: Encoding) -> AsyncIter
             yield subject
     if settings.store is not None:
         store = settings.store
-        tls = TlsFiles("store", store.ca_file, store.cert_file, store.key_file) if store.url.startswith("https:") else None
+        tls = None
+        if store.url.startswith("https:"):
+            tls = TlsFiles("store", store.ca_file, store.cert_file, store.key_file, ca_optional=store.ca_optional)
         async with httpstore.session() as session:
             yield HttpStore(url=store.url, token_file=Path(store.token_file), session=session, tls=tls, encoding=encoding)
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from metricagent.pod import Directory, Pod, PodContainer
 
-UNKNOWN_ID = "unknown"
+UNKNOWN_ID = "unknown"  # the type-id of what belongs to no container that is known
 
 
 class Owner(NamedTuple):

@@ -82,11 +82,13 @@ class NodeResource:
 
 
 def application(place: Place, latest: Latest, access: Access, now: Callable[[], float]) -> web.Application:
-    """The server of port 61001; every path needs a token, unknown ones too."""
+    """The server of port 61001; every path needs a token, and every route the right to ask it."""
 
     @web.middleware
     async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
-        await access.check(request.headers.getall("Authorization", []), request.method, request.path)
+        claims = await access.identify(request.headers.getall("Authorization", []))
+        if request.match_info.http_exception is None:  # it is a route
+            await access.permit(claims, request.method, request.path)
         return await handler(request)
 
     resource = NodeResource(place, latest, now)

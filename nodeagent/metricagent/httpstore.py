@@ -6,6 +6,7 @@ from pathlib import Path
 
 import aiohttp
 
+from metricagent import body, tokenfile
 from metricagent.answers import Decision, Later, Smaller, decide
 from metricagent.encoding import Encoding
 from metricagent.parcels import SMALLEST, Parcel
@@ -49,11 +50,9 @@ class HttpStore:
     async def send(self, parcel: Parcel) -> Decision:
         """One request, never redirected."""
         try:
-            token = self._token_file.read_text(encoding="ascii").strip()
-            if not token.isprintable() or not token:
-                return Later("token file", f"{self._token_file} holds no token")
-        except (OSError, ValueError) as error:
-            return Later("token file", f"cannot read {self._token_file}: {getattr(error, 'strerror', None) or error}")
+            token = tokenfile.read(self._token_file)
+        except tokenfile.NoToken as error:
+            return Later("token file", str(error))
         try:
             async with self._session.post(
                 self._url,
@@ -63,7 +62,7 @@ class HttpStore:
                 allow_redirects=False,
                 timeout=TIMEOUT,
             ) as response:
-                answer = await _bounded(response.content)
+                answer = bytes(await body.read(response.content, ANSWER))
                 decision = decide(response.status, response.headers, answer, parcel.lines, self._now())
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
             return Later("unreachable", why(error))
@@ -82,13 +81,3 @@ class HttpStore:
         if self._encoding.token:
             headers["Content-Encoding"] = self._encoding.token
         return headers
-
-
-async def _bounded(stream: aiohttp.StreamReader) -> bytes:
-    """At most ANSWER bytes of an answer; the rest is cut off with the connection."""
-    found = bytearray()
-    async for chunk in stream.iter_chunked(65536):
-        found += chunk
-        if len(found) > ANSWER:
-            raise aiohttp.ClientPayloadError(f"answer is larger than {ANSWER} bytes")
-    return bytes(found)

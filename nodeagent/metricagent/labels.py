@@ -5,23 +5,22 @@ every REPEAT seconds, since the store may be another one by now. Nothing is sent
 server is away): that would take labels away that the store has from earlier.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from metricagent.attribution import UNKNOWN_ID
 from metricagent.pod import Directory, Pod, PodContainer
+from metricwire.dcos import CONTAINER, POD_LABEL
 from metricwire.errors import BadInput
+from metricwire.exposition import plain
 from metricwire.lineprotocol import Limits, encode_labels
 from metricwire.samples import Labels, Place
 
 REPEAT = 600.0  # seconds
 KEPT = 120.0  # seconds that a container is remembered when nothing is measured at it; not less than three intervals
-TYPE = "container"
-UNKNOWN = "unknown"  # the type-id of what belongs to no container that is known
 
 _LONGEST = Limits().name
 _ANYWHERE = Place("c", "h")
-_NOT_IN_NAME = re.compile("[^a-zA-Z0-9_]")
 
 
 def labels_of(pod: Pod, container: PodContainer) -> dict[str, str]:
@@ -55,7 +54,7 @@ def _is_carried(name: str, value: str) -> bool:
 
 def label_name(key: str) -> str:
     """What a pod's label is called here: `app.kubernetes.io/name` is `label_app_kubernetes_io_name`."""
-    return "label_" + _NOT_IN_NAME.sub("_", key)
+    return POD_LABEL + plain(key)
 
 
 class _Said(NamedTuple):
@@ -79,7 +78,7 @@ class Labeller:
         `now` in seconds of a clock that never jumps.
         """
         self._measured.update(dict.fromkeys(containers, now))
-        self._measured.pop(UNKNOWN, None)
+        self._measured.pop(UNKNOWN_ID, None)  # no container
         self._measured = {name: at for name, at in self._measured.items() if now - at <= self._kept}
         self._said = {name: said for name, said in self._said.items() if name in self._measured}
         known: dict[Place, Mapping[str, str]] = {}
@@ -88,7 +87,7 @@ class Labeller:
             found = self._directory.by_container(name)
             if found is None:
                 continue
-            place = Place(self._place.cluster, self._place.host, TYPE, name)
+            place = Place(self._place.cluster, self._place.host, CONTAINER, name)
             labels = known[place] = labels_of(*found)
             said = self._said.get(name)
             if said is None or said.labels != labels or now - said.at >= REPEAT:

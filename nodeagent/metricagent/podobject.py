@@ -14,7 +14,8 @@ from metricagent.pod import Pod, PodContainer
 from metricwire.errors import BadInput
 from metricwire.units import quantity
 
-ANNOTATIONS = "prometheus.io/"  # the ones that are kept
+ANNOTATIONS = tuple(f"prometheus.io/{name}" for name in ("path", "port", "scheme", "scrape"))  # the ones that are kept
+ANNOTATION_KEPT = 1100  # characters of one, more than any that can be used has: a pod may have 256 KiB of them
 STORAGE = "ephemeral-storage"
 TEMPLATE_HASHES = {"pod-template-hash": "Deployment", "rollouts-pod-template-hash": "Rollout"}  # whose ReplicaSets have which
 ENDED = ("Succeeded", "Failed")  # phases: it runs no more, and its address may be another's
@@ -110,6 +111,7 @@ class Described(NamedTuple):
 def describe(found: PodObject, labels: Collection[str]) -> Described:
     """The pod that an object is of, with those of its labels whose keys are among `labels`."""
     meta, status = found.metadata, found.status
+    notes = meta.annotations or {}
     owner, kind = _owner(meta)
     ips = tuple(dict.fromkeys(ip for ip in (status.pod_ip, *(each.ip for each in status.pod_ips or ())) if ip))
     containers = tuple(_containers(status))
@@ -123,7 +125,7 @@ def describe(found: PodObject, labels: Collection[str]) -> Described:
         owner=owner,
         owner_kind=kind,
         labels=tuple(sorted((key, value) for key, value in (meta.labels or {}).items() if key in labels)),
-        annotations=tuple(sorted(each for each in (meta.annotations or {}).items() if each[0].startswith(ANNOTATIONS))),
+        annotations=tuple((name, notes[name][:ANNOTATION_KEPT]) for name in ANNOTATIONS if name in notes),
     )
     limits = _storage(found.spec)
     storage = {each.id: limits[each.name] for each in containers if each.id and each.name in limits}

@@ -9,7 +9,6 @@ import asyncio
 import logging
 import math
 import random
-import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -22,6 +21,7 @@ import aiohttp
 import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from metricagent import body, tlsfiles, tokenfile
 from metricagent.answers import retry_after
 from metricagent.backoff import Backoff
 from metricagent.podobject import ENDED, Described, ListMetadata, PodList, PodObject, describe
@@ -194,7 +194,7 @@ class PodWatch:
         """Add a page of the list to `pods`. A server that lists from what it has at hand may give all in one."""
         async with self._get({"limit": str(PAGE), **query}, LIST_TIMEOUT) as response:
             await _check(response)
-            found = _LIST.decode(await _whole(response.content))
+            found = _LIST.decode(await body.read(response.content, LARGEST_LIST))
         pods += [describe(_POD.decode(each), self._labels) for each in found.items or ()]
         return found.metadata
 
@@ -236,11 +236,12 @@ class PodWatch:
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         """Ask; token and certificates are read anew each time, since Kubernetes renews them. Trouble when there are none."""
         try:
-            token = self._token_file.read_text(encoding="ascii").strip()
-        except (OSError, ValueError) as error:
-            raise Trouble(f"cannot read {self._token_file}: {getattr(error, 'strerror', None) or error}") from error
-        if not token or not token.isprintable():
-            raise Trouble(f"{self._token_file} holds no token")
+            token = tokenfile.read(self._token_file)
+            context = tlsfiles.api_server(self._ca_file) if self._url.startswith("https:") else True
+        except tokenfile.NoToken as error:
+            raise Trouble(str(error)) from error
+        except OSError as error:  # SSLError is one
+            raise Trouble(f"cannot use {self._ca_file}: {why(error)}") from error
         headers = {
             "Authorization": f"Bearer {token}",
             "Accept": "application/json",
@@ -253,19 +254,8 @@ class PodWatch:
             headers=headers,
             allow_redirects=False,
             timeout=timeout,
-            ssl=self._context(),
+            ssl=context,
         )
-
-    def _context(self) -> ssl.SSLContext | bool:
-        if not self._url.startswith("https:"):
-            return True
-        try:
-            context = ssl.create_default_context(cafile=self._ca_file)
-        except (OSError, ssl.SSLError) as error:
-            raise Trouble(f"cannot use {self._ca_file}: {why(error)}") from error
-        # Since 3.13 Python asks of an authority's certificate what many clusters' own lack (kubernetes-client/python#2394).
-        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        return context
 
 
 def session() -> aiohttp.ClientSession:
@@ -286,15 +276,6 @@ async def _check(response: aiohttp.ClientResponse) -> None:
         text = ""
     wait = retry_after(response.headers.get("Retry-After", ""), datetime.now(UTC))
     raise Trouble(f"it answers {response.status}" + (f" ({text[:REASON_SHOWN]})" if text else ""), wait)
-
-
-async def _whole(stream: aiohttp.StreamReader) -> bytearray:
-    found = bytearray()
-    async for piece in stream.iter_any():
-        found += piece
-        if len(found) > LARGEST_LIST:
-            raise Trouble(f"its list of pods is larger than {LARGEST_LIST} bytes")
-    return found
 
 
 async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:

@@ -30,6 +30,7 @@ from metricagent.collector import Reading
 from metricagent.pod import Pod
 from metricagent.reasons import why
 from metricwire import __version__
+from metricwire.dcos import APPLICATION, CONTAINER
 from metricwire.errors import BadInput, TooLarge
 from metricwire.promtext import Parser, Series
 from metricwire.reserved import is_measured, says_who
@@ -53,11 +54,12 @@ logger = logging.getLogger(__name__)
 
 
 class Limits(NamedTuple):
-    """Of scrapes: seconds for one, bytes of an answer, series of a pod and of all pods together."""
+    """Of scrapes: seconds for one, bytes of an answer, a pod's series, bytes of what names them, series of all pods."""
 
     timeout: float
     bytes: int
     pod_series: int
+    pod_names: int
     series: int
 
 
@@ -200,7 +202,7 @@ class Scraper:
             logger.info("pod %s/%s can be scraped again", pod.namespace, pod.name)
 
     def _failure(self, pod: Pod, outcome: str) -> _Visit:
-        return _Visit(self._now() + 2 * self._interval, outcome, [Reading(UP, 0.0, "container", container(pod))])
+        return _Visit(self._now() + 2 * self._interval, outcome, [Reading(UP, 0.0, CONTAINER, container(pod))])
 
     async def _scrape(self, session: aiohttp.ClientSession, pod: Pod, heads: Mapping[bytes, Series]) -> _Visit:
         parser = Parser(self._limits.pod_series, says_who, heads)
@@ -216,6 +218,9 @@ class Scraper:
             raise Failed("format", str(error)) from error
         except TooLarge as error:
             raise Failed("series", f"{error} (scrape.series-per-pod)") from error
+        if parser.names > self._limits.pod_names:
+            most = f"more than {self._limits.pod_names} (scrape.bytes-per-pod)"
+            raise Failed("bytes", f"its {len(samples)} samples have {parser.names} bytes of names and labels, {most}")
         others = sum(visit.series for uid, visit in self._visits.items() if uid != pod.uid)
         if others + len(samples) > self._limits.series:
             raise Failed("series", f"with its {len(samples)} samples there are more than {self._limits.series} (scrape.series)")
@@ -223,8 +228,8 @@ class Scraper:
         self._left_out.labels("name").inc(parser.unspeakable + len(samples) - len(foreign))
         self._left_out.labels("not-finite").inc(parser.not_finite)
         below = container(pod)
-        readings = [Reading(UP, 1.0, "container", below)]
-        readings += [Reading(name, value, "container", below, "app", kind, tags) for name, kind, tags, value in foreign]
+        readings = [Reading(UP, 1.0, CONTAINER, below)]
+        readings += [Reading(name, value, CONTAINER, below, APPLICATION, kind, tags) for name, kind, tags, value in foreign]
         return _Visit(self._now() + 2 * self._interval, "ok", readings, len(samples), parser.heads)
 
     async def _read(self, session: aiohttp.ClientSession, url: URL, parser: Parser) -> None:

@@ -17,6 +17,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from metricagent.problems import problem
 from metricagent.reasons import why
 from metricagent.settings import address
+from metricagent.strangers import Strangers
 from metricwire.errors import MetricsError
 
 CONNECTIONS = 256  # of one server
@@ -29,6 +30,24 @@ logger = logging.getLogger(__name__)
 
 class CannotListen(MetricsError):
     """An address cannot be listened on; the text names its setting."""
+
+
+class Door(asyncio.Protocol):
+    """A new connection: a `Connection` of the server, unless its address is turned away, which has to cost little."""
+
+    def __init__(self, server: web.Server, strangers: Strangers) -> None:
+        self._server, self._strangers = server, strangers
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """In, or out."""
+        assert isinstance(transport, asyncio.Transport), "BUG: a server's connections can be written to"
+        address = transport.get_extra_info("peername")
+        if not self._strangers.may_enter(address[0] if address else ""):
+            transport.abort()
+            return
+        inside = Connection(self._server)
+        transport.set_protocol(inside)
+        inside.connection_made(transport)
 
 
 class Connection(web.RequestHandler):
@@ -101,10 +120,10 @@ async def count(request: web.Request, handler: Any) -> web.StreamResponse:
 
 
 @asynccontextmanager
-async def listening(app: web.Application, name: str, text: str) -> AsyncIterator[None]:
-    """Serve `app` at the address `text` of the setting `name`. CannotListen."""
+async def listening(app: web.Application, name: str, text: str, strangers: Strangers | None = None) -> AsyncIterator[None]:
+    """Serve `app` at the address `text` of the setting `name`, where it wants tokens not to `strangers`. CannotListen."""
     host, port = address(name, text)
-    app.middlewares.insert(0, count)
+    app.middlewares[:0] = [count, strangers.watch] if strangers else [count]
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     loop = asyncio.get_running_loop()
@@ -112,7 +131,7 @@ async def listening(app: web.Application, name: str, text: str) -> AsyncIterator
         try:
             found = runner.server
             assert found is not None, "BUG: a runner that is set up has a server"
-            server = await loop.create_server(lambda: Connection(found), host, port)
+            server = await loop.create_server(lambda: Door(found, strangers) if strangers else Connection(found), host, port)
         except OSError as error:
             raise CannotListen(f"cannot listen on {text} ({name}): {why(error)}") from error
         yield

@@ -39,6 +39,12 @@ class StoreSettings(Struct, frozen=True, rename="kebab", forbid_unknown_fields=T
         str | None,
         Meta(description="PEM certificates that an https store is checked with, read again when changed; null: the system's."),
     ] = None
+    ca_optional: Annotated[
+        bool,
+        Meta(
+            description="Whether the system's authorities count while `store.ca-file` is not there, as of a Secret without it."
+        ),
+    ] = False
     cert_file: Annotated[
         str | None, Meta(description="PEM certificate that the agent shows to an https store. Read again when changed.")
     ] = None
@@ -172,9 +178,23 @@ class ScrapeSettings(Struct, frozen=True, rename="kebab", forbid_unknown_fields=
     series_per_pod: Annotated[
         int, Meta(ge=1, le=1_000_000, description="Most samples of a pod's answer; of a longer one nothing is taken.")
     ] = 1_000
+    bytes_per_pod: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1024**3,
+            description="Most bytes of the names and labels in a pod's answer; of a longer one nothing is taken. "
+            "0: 256 for each of `scrape.series-per-pod`.",
+        ),
+    ] = 0
     series: Annotated[
         int, Meta(ge=1, le=1_000_000, description="Most samples of all pods of the node; a pod that goes beyond gives nothing.")
     ] = 10_000
+
+    @property
+    def bytes_of_pod(self) -> int:
+        """The limit on names and labels."""
+        return self.bytes_per_pod or 256 * self.series_per_pod
 
 
 class StatsdSettings(Struct, frozen=True, rename="kebab", forbid_unknown_fields=True):
@@ -190,7 +210,20 @@ class StatsdSettings(Struct, frozen=True, rename="kebab", forbid_unknown_fields=
     series_per_pod: Annotated[
         int, Meta(ge=1, le=1_000_000, description="Most series of a pod, and of all senders together that are no pod.")
     ] = 2_000
+    bytes_per_pod: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1024**3,
+            description="Most bytes of names and tags in the lines of a pod; 0: 128 for each of `statsd.series-per-pod`.",
+        ),
+    ] = 0
     idle: Annotated[float, Meta(ge=1, le=86400, description="Seconds without a value after which a series is forgotten.")] = 300
+
+    @property
+    def bytes_of_pod(self) -> int:
+        """The limit on names and tags."""
+        return self.bytes_per_pod or 128 * self.series_per_pod
 
 
 class AgentSettings(Struct, frozen=True, rename="kebab", forbid_unknown_fields=True):

@@ -16,11 +16,15 @@ class TlsFiles:
     """Certificates that a server is checked with, and a client certificate with its key; None for those not given.
 
     `section` names their settings in messages. SettingsError when they cannot be used at the start; later such files are said
-    once and the ones before stay in use: whoever renews may have written one and not yet the other.
+    once and the ones before stay in use: whoever renews may have written one and not yet the other. `ca_optional`: while the
+    first is not there, the system's authorities count.
     """
 
-    def __init__(self, section: str, ca_file: str | None, cert_file: str | None, key_file: str | None) -> None:
+    def __init__(
+        self, section: str, ca_file: str | None, cert_file: str | None, key_file: str | None, *, ca_optional: bool = False
+    ) -> None:
         self._section = section
+        self._ca_optional = ca_optional
         self._ca, self._cert, self._key = ca_file, cert_file, key_file
         self._seen = self._stamps()
         try:
@@ -42,7 +46,8 @@ class TlsFiles:
         return self._context
 
     def _make(self) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=self._ca)
+        own = self._ca and not (self._ca_optional and _stamp(self._ca) is None)
+        context = ssl.create_default_context(cafile=self._ca if own else None)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if self._cert:
             context.load_cert_chain(self._cert, self._key, password="")
@@ -55,6 +60,14 @@ class TlsFiles:
         named = {"ca-file": self._ca, "cert-file": self._cert, "key-file": self._key}
         files = ", ".join(f"{self._section}.{name} {path}" for name, path in named.items() if path)
         return f"cannot use {files or 'the certificates of this system'}: {why(error)}"
+
+
+def api_server(ca_file: str | Path | None) -> ssl.SSLContext:
+    """What the API server is reached with. OSError when the file cannot be used; None: the certificates of this system."""
+    context = ssl.create_default_context(cafile=ca_file)
+    # Since 3.13 Python asks of an authority's certificate what many clusters' own lack (kubernetes-client/python#2394).
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return context
 
 
 def _stamp(path: str) -> Stamp:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -28,10 +28,15 @@ OWN, BY_NAME = "/system/v1/metrics/v0/node", "/system/v1/agent/n1/metrics/v0/nod
 logger = logging.getLogger("test")
 
 
+async def may(access: Access, authorization: Sequence[str], method: str, path: str) -> None:
+    """Return if whoever sent these headers may ask this."""
+    await access.permit(await access.identify(authorization), method, path)
+
+
 def check(access: Access, *headers: str, path: str = OWN) -> type[MetricsError] | None:
     """What became of it: None when it may."""
     try:
-        asyncio.run(access.check(headers, "GET", path))
+        asyncio.run(may(access, headers, "GET", path))
     except MetricsError as error:
         return type(error)
     return None
@@ -138,16 +143,16 @@ def test_a_service_account_may_what_rbac_grants(api_server: ApiServer, tmp_path:
         async with joined(api_server, tmp_path) as access:
             api_server.allowed.add((AGENTS, "get", OWN))
             for _ in range(3):
-                await access.check([f"Bearer {token()}"], "GET", OWN + "/")
+                await may(access, [f"Bearer {token()}"], "GET", OWN + "/")
             assert [path for path, by in api_server.asked if by == "Bearer mine"] == [
                 "/.well-known/openid-configuration",
                 "/openid/v1/jwks",
             ]
             assert len(api_server.reviewed) == 1, "an answer is remembered"
             with pytest.raises(Forbidden, match=r"has the rule nonResourceURLs: \[/system/v1/agent/n1/metrics/v0/node\]"):
-                await access.check([f"Bearer {token()}"], "GET", BY_NAME)
+                await may(access, [f"Bearer {token()}"], "GET", BY_NAME)
             with pytest.raises(InvalidToken):
-                await access.check([f"Bearer {token(aud=['api'])}"], "GET", OWN)
+                await may(access, [f"Bearer {token(aud=['api'])}"], "GET", OWN)
 
     run(ask())
 
@@ -162,7 +167,7 @@ def test_nobody_is_let_in_while_rbac_cannot_be_asked(
             api_server.refuses = status
             for _ in range(3):
                 with pytest.raises(Unavailable, match=text):
-                    await access.check([f"Bearer {token()}"], "GET", OWN)
+                    await may(access, [f"Bearer {token()}"], "GET", OWN)
         assert len(api_server.reviewed) == 1, "a failing API server is left alone for a moment"
 
     run(ask())
@@ -176,8 +181,8 @@ def test_a_token_file_that_holds_no_token_is_not_shown(
         async with joined(api_server, tmp_path) as access:
             (tmp_path / "token").write_text("canary\r\nx: y")
             with pytest.raises(Unavailable, match="could not be read yet"):
-                await access.check([f"Bearer {token()}"], "GET", OWN)
+                await may(access, [f"Bearer {token()}"], "GET", OWN)
 
     run(ask())
-    assert "ours no token" in caplog.text
+    assert "holds no token" in caplog.text
     assert "canary" not in caplog.text

@@ -64,6 +64,31 @@ def containers(tree: Path, known: tuple[str, ...] = (), limits: dict[str, float]
     return Containers(Host(proc=tree / "proc", sys=tree / "sys"), known.__contains__, (limits or {}).get)
 
 
+@pytest.mark.parametrize(
+    ("path", "known", "measured"),
+    [
+        ("user.slice/user-1000.slice/{}", (), False),
+        ("system.slice/a.service/cri-containerd-{}.scope", (), False),
+        ("docker/{}", (), False),
+        ("docker/{}", (WEB,), True),
+        ("kubepods.slice/kubepods-burstable.slice/{}", (), False),
+    ],
+)
+def test_on_a_node_of_kubernetes_a_container_is_one_of_a_pod(
+    tree: Path, path: str, known: tuple[str, ...], measured: bool
+) -> None:
+    host = Host(proc=tree / "proc", sys=tree / "sys")
+    collector = Containers(host, known.__contains__, {}.get, only_pods=True)
+    assert WEB in {each.type_id for each in collector.collect(0)}, "below the kubelet's, with nobody to ask"
+    new = tree / "sys/fs/cgroup" / path.format(WEB)
+    new.parent.mkdir(parents=True, exist_ok=True)
+    web(tree).rename(new)
+    assert (
+        WEB in {each.type_id for each in Containers(host, known.__contains__, {}.get, only_pods=True).collect(0)}
+    ) == measured
+    assert WEB in {each.type_id for each in containers(tree).collect(0)}, "on other machines it is one"
+
+
 def values(readings: list[Reading], container: str, device: str = "") -> dict[str, float]:
     tags = (("device", device),) if device else ()
     found = [each for each in readings if each.type_id == container and each.tags == tags]

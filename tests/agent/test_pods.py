@@ -21,6 +21,7 @@ from metricagent.pod import Pod, PodContainer
 from metricagent.podobject import Described, PodObject, describe
 from metricagent.pods import ENDED_KEPT, UNHEARD_KEPT, Pods
 from metricagent.podwatch import Patience, PodWatch
+from metricagent.scrape import Failed, address
 
 A, B, C = "a1" * 32, "b2" * 32, "c3" * 32
 CREATED = "2026-01-31T12:00:00Z"  # minute 29,497,680 since 1970
@@ -641,6 +642,14 @@ def test_a_server_that_is_not_there_then_is_with_its_certificates(scene: Scene, 
     asyncio.run(run())
     assert f"cannot use {scene.ca_file}: No such file or directory" in caplog.messages[0]
     assert all("cannot follow the pods of this node: cannot use " in message for message in caplog.messages)
+
+
+def test_of_annotations_only_those_for_scrapes_are_kept_and_not_more_than_can_be_used() -> None:
+    notes = {"prometheus.io/path": "/" + "y" * 250_000, "prometheus.io/scrape": "true", "prometheus.io/x": "1", "a": "b"}
+    kept = describe(msgspec.convert(an_object("p", annotations=notes), PodObject), ()).pod.annotations
+    assert [(name, len(text)) for name, text in kept] == [("prometheus.io/path", 1100), ("prometheus.io/scrape", 4)]
+    with pytest.raises(Failed, match="longer than 1024 characters"):
+        address(Pod("u", "p", "shop", "10.0.0.1", False, (), annotations=(*kept, ("prometheus.io/port", "80"))))
 
 
 def test_many_events_of_large_objects(scene: Scene) -> None:

@@ -6,8 +6,9 @@ import socket
 
 import pytest
 from aiohttp import web
+from prometheus_client import CollectorRegistry
 
-from metricagent import server
+from metricagent import server, strangers
 from metricagent.server import listening
 
 
@@ -17,8 +18,8 @@ def free_port() -> int:
         return port
 
 
-async def send(port: int, text: bytes) -> bytes:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+async def send(port: int, text: bytes, here: str = "127.0.0.1") -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(here, 0))
     writer.write(text)
     try:
         return await reader.read()
@@ -85,3 +86,37 @@ def test_a_body_is_refused_unread(head: str, caplog: pytest.LogCaptureFixture) -
     answer = asyncio.run(play())
     assert answer.startswith((b"HTTP/1.1 413 ", b"HTTP/1.1 400 ", b"HTTP/1.0 400 "))
     assert not [record for record in caplog.records if record.levelno > logging.INFO]
+
+
+def test_who_asks_without_a_token_that_counts_is_left_alone_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strangers, "FAILURES", 3)
+    now, registry = 0.0, CollectorRegistry()
+
+    async def hello(request: web.Request) -> web.Response:
+        return web.Response(status=200 if "Authorization" in request.headers else 401)
+
+    app = web.Application()
+    app.router.add_get("/", hello)
+
+    async def ask(port: int, here: str, more: str = "", count: int = 1) -> bytes:
+        """What is answered to requests on one connection from that address, which is ended after the last."""
+        text = f"GET / HTTP/1.1\r\nHost: x\r\n{more}".encode()
+        asked = [text + b"\r\n"] * (count - 1) + [text + b"Connection: close\r\n\r\n"]
+        return await send(port, b"".join(asked), here)
+
+    async def play() -> None:
+        nonlocal now
+        port = free_port()
+        async with listening(app, "api.address", f"127.0.0.1:{port}", strangers.Strangers(lambda: now, registry)):
+            assert (await ask(port, "127.0.0.2", count=2)).count(b" 401 ") == 2
+            assert b" 200 " in await ask(port, "127.0.0.2", "Authorization: x\r\n"), "it may still ask"
+            found = await ask(port, "127.0.0.2", count=3)
+            assert (found.count(b" 401 "), found.count(b" 429 ")) == (1, 1), "the connection ends with the first refusal"
+            assert b"Retry-After: 7" in found
+            assert await ask(port, "127.0.0.2", "Authorization: x\r\n") == b"", "nor is a new one listened to"
+            assert b" 401 " in await ask(port, "127.0.0.3"), "another address is another"
+            now += 7
+            assert b" 200 " in await ask(port, "127.0.0.2", "Authorization: x\r\n"), "it comes back"
+
+    asyncio.run(play())
+    assert registry.get_sample_value("metricagent_api_turned_away_total") == 2

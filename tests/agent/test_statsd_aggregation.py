@@ -7,7 +7,7 @@ import pytest
 
 from metricagent.attribution import UNKNOWN, Owner
 from metricagent.collector import Reading
-from metricagent.statsd.aggregation import ALL, COSTS, OF_POD, Aggregation, Arrival, Limits, Series
+from metricagent.statsd.aggregation import ALL, BYTES_OF_POD, COSTS, OF_POD, Aggregation, Arrival, Limits, Series
 from metricagent.statsd.cells import KEPT_MOST, make
 
 WEB = Owner("a" * 64, "u1")
@@ -17,7 +17,7 @@ Make = Callable[..., Aggregation]
 
 @pytest.fixture
 def aggregation() -> Aggregation:
-    return Aggregation(Limits(1000, 500, 300), random.Random(1).random)
+    return Aggregation(Limits(1000, 500, 4000, 300), random.Random(1).random)
 
 
 def arrive(kind: str, *values: float | bytes, weight: float = 1.0, relative: bool = False, owner: Owner = WEB) -> list[Arrival]:
@@ -121,11 +121,14 @@ def test_the_limit_of_a_pod_and_of_all(aggregation: Aggregation) -> None:
     def flood(owner: Owner) -> None:
         aggregation.add(Arrival(Series(owner, f"m{at}", "counter", ()), 1.0, 1.0, False) for at in range(600))
 
+    def refused() -> dict[str, int]:
+        return {reason: count for reason, count in aggregation.refused.items() if count}
+
     flood(WEB)
-    assert (aggregation.taken, aggregation.cost, dict(aggregation.refused)) == (500, 500, {ALL: 0, OF_POD: 100})
+    assert (aggregation.taken, aggregation.cost, refused()) == (500, 500, {OF_POD: 100})
     flood(DB)
     flood(UNKNOWN)
-    assert (aggregation.taken, aggregation.cost, dict(aggregation.refused)) == (1000, 1000, {ALL: 600, OF_POD: 200})
+    assert (aggregation.taken, aggregation.cost, refused()) == (1000, 1000, {ALL: 600, OF_POD: 200})
     flood(WEB)
     assert (aggregation.taken, aggregation.cost) == (1500, 1000), "those that are known go on"
     assert len(aggregation.collect(0)) == 1000
@@ -137,6 +140,24 @@ def test_the_limit_of_a_pod_and_of_all(aggregation: Aggregation) -> None:
     assert aggregation.cost == 0
     flood(DB)
     assert aggregation.taken == 2500
+
+
+def test_the_limit_on_what_names_the_series_of_a_pod(aggregation: Aggregation) -> None:
+    def send(owner: Owner, metric: str, kind: str, text: str) -> None:
+        aggregation.add([Arrival(Series(owner, metric, kind, (("tag", text),)), 1.0, 1.0, False)])
+
+    for at in range(10):
+        send(WEB, f"n{at}", "counter", "x" * 995)
+    assert (aggregation.taken, aggregation.refused[BYTES_OF_POD]) == (4, 6), "four of 1000 bytes"
+    send(WEB, "n0", "counter", "x" * 995)
+    send(DB, "load", "timer", "ö" * 247)
+    assert (aggregation.taken, aggregation.refused[BYTES_OF_POD]) == (5, 7), "a timer makes eight lines of 501 bytes"
+    send(DB, "load", "timer", "ö" * 246)
+    assert aggregation.taken == 6
+    assert aggregation.collect(0)
+    assert not aggregation.collect(301)
+    send(WEB, "n9", "counter", "x" * 995)
+    assert aggregation.taken == 7, "what is forgotten counts no longer"
 
 
 def test_what_a_series_costs_is_what_the_store_gets(aggregation: Aggregation) -> None:

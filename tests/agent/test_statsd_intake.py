@@ -27,7 +27,7 @@ class Scene:
 
     def __init__(self) -> None:
         self.pods = Pods(WEB, DB, STARTING)
-        self.aggregation = Aggregation(Limits(5000, 5000, 300), lambda: 0.5)
+        self.aggregation = Aggregation(Limits(5000, 5000, 100_000, 300), lambda: 0.5)
         self.intake = Intake(Attribution(self.pods), self.aggregation)
 
     def send(self, ip: str, *packets: bytes | None) -> None:

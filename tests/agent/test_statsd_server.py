@@ -83,7 +83,7 @@ def test_an_address_that_is_none(host: str) -> None:
 def test_a_server(
     datagrams: Datagrams, sender: socket.socket, registry: CollectorRegistry, until: Callable[[Callable[[], bool]], None]
 ) -> None:
-    limits = Limits(100, 100, 300)
+    limits = Limits(100, 100, 10_000, 300)
     aggregation = Aggregation(limits, random.Random(1).random)
     intake = Intake(Attribution(Pods(WEB._replace(ip="127.0.0.3"))), aggregation)
     one = server.build(datagrams, intake, aggregation, limits, registry)

@@ -128,3 +128,16 @@ def test_unusable_files_are_named_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"cannot use nats.cert-file .*one.crt, nats.key-file .*two.key: "):
         TlsFiles("nats", None, str(certificate), str(other))
     TlsFiles("nats", None, str(certificate), str(key))
+
+
+def test_an_authority_that_may_be_missing(tmp_path: Path) -> None:
+    """A Secret may have no ca.crt, and get one later."""
+    path = tmp_path / "ca.crt"
+    with pytest.raises(SettingsError, match=r"cannot use store.ca-file .*/ca.crt: "):
+        TlsFiles("store", str(path), None, None)
+    files = TlsFiles("store", str(path), None, None, ca_optional=True)
+    system = len(files.context().get_ca_certs())
+    write_pair(tmp_path, "ca", "authority")
+    assert [one["subject"][0][0][1] for one in files.context().get_ca_certs()] == ["authority"]
+    path.unlink()
+    assert len(files.context().get_ca_certs()) == system

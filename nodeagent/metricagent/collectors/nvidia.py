@@ -18,10 +18,11 @@ from typing import Any, NamedTuple
 from metricagent.collector import Reading
 from metricagent.collectors.patience import Patient
 from metricagent.host import Host, Survey
+from metricwire.dcos import CONTAINER
 
 logger = logging.getLogger(__name__)
 
-CONTAINER = re.compile(rb"[0-9a-f]{64}")
+CONTAINER_ID = re.compile(rb"[0-9a-f]{64}")
 
 
 class Device(NamedTuple):
@@ -207,9 +208,7 @@ class Nvidia:
                 held[container] += size
         yield device.reading("nv_compute_processes", len(computing))
         for container, size in held.items():
-            yield Reading(
-                "container_accelerator_memory_used_bytes", size, "container", container, "accelerator", device.address
-            )
+            yield Reading("container_accelerator_memory_used_bytes", size, CONTAINER, container, "accelerator", device.address)
 
     def _container(self, pid: int) -> str:
         """The id of the container that a process is in; "" when it is in none, or gone."""
@@ -221,5 +220,5 @@ class Nvidia:
 
 def container_of(text: bytes) -> str:
     """The container's id, 64 hex digits, in `0::/kubepods.slice/.../cri-containerd-<id>.scope`; "" when there is none."""
-    found = CONTAINER.findall(text)
+    found = CONTAINER_ID.findall(text)
     return found[-1].decode() if found else ""

@@ -2,6 +2,9 @@
 
 A container that goes while it is read gives nothing, nor does a cgroup without a process, which a runtime left behind. A pod's
 sandbox (the process `pause`) is no container of anybody's and is left out, unless the API server says that it is one.
+
+On a node of Kubernetes a container is what a kubelet's cgroups have in them, whether or not the API server can be asked, or
+what it names: anybody who may make a cgroup can give it a container's name.
 """
 
 import logging
@@ -18,8 +21,8 @@ from metricagent.containers.network import Networks
 from metricagent.containers.processes import Processes
 from metricagent.containers.version2 import DeviceValues, Values
 from metricagent.host import Host
+from metricwire.dcos import CONTAINER
 
-TYPE = "container"
 SANDBOX = "pause"  # the process that every runtime keeps a pod's namespaces with
 CONTROLLERS = ("memory", "cpuacct", "pids")  # of version 1: the first there is shows which containers there are
 
@@ -33,13 +36,19 @@ class NoCgroups(Exception):
 
 
 class Containers:
-    """The collector. `is_known`: whether the API server names a container; `disk_limit`: bytes it may take, None: no limit."""
+    """The collector. `is_known`: whether the API server names a container; `disk_limit`: bytes it may take, None: no limit.
 
-    def __init__(self, host: Host, is_known: Callable[[str], bool], disk_limit: Callable[[str], float | None]) -> None:
+    `only_pods`: this is a node of Kubernetes, and containers of no pod are not measured.
+    """
+
+    def __init__(
+        self, host: Host, is_known: Callable[[str], bool], disk_limit: Callable[[str], float | None], *, only_pods: bool = False
+    ) -> None:
         self._cgroups = host.sys / "fs/cgroup"
         self._files, self._device_files = version2.FILES, version2.DEVICE_FILES
         self._proc = host.proc
         self._is_known = is_known
+        self._only_pods = only_pods
         self._disk_limit = disk_limit
         self._processes = Processes(str(host.proc))
         self._networks = Networks(str(host.proc))
@@ -52,7 +61,7 @@ class Containers:
     def collect(self, _: float) -> list[Reading]:
         """What there is to say of each container now."""
         hierarchy = self._hierarchy or self._find()
-        found = hierarchy.walk()
+        found = {name: cgroup for name, cgroup in hierarchy.walk().items() if self._counts(cgroup)}
         self._hierarchy = hierarchy
         pids = self._processes.by_container({name: cgroup.path for name, cgroup in found.items()})
         self._sandboxes = {name: is_one for name, is_one in self._sandboxes.items() if name in found}
@@ -64,6 +73,10 @@ class Containers:
             if not self._is_sandbox(cgroup, its_pids):
                 readings += self._readings(cgroup.id, *self._values(hierarchy, cgroup.path), its_pids)
         return readings
+
+    def _counts(self, cgroup: Cgroup) -> bool:
+        """Whether it is measured at all."""
+        return not self._only_pods or bool(cgroup.pod) or self._is_known(cgroup.id)
 
     def _find(self) -> Hierarchy:
         """The hierarchy of this machine, from where the agent's own node has its pods. NoCgroups when there is none."""
@@ -104,11 +117,11 @@ class Containers:
         if limit is not None:
             values["container_disk_limit_bytes"] = limit
         for metric, value in values.items():
-            yield Reading(metric, value, TYPE, id)
+            yield Reading(metric, value, CONTAINER, id)
         for number, counts in devices.items():
             tags = (("device", self._devices.name(number)),)
             for metric, value in counts.items():
-                yield Reading(metric, value, TYPE, id, "", "", tags)
+                yield Reading(metric, value, CONTAINER, id, "", "", tags)
 
     def _values(self, hierarchy: Hierarchy, path: str) -> tuple[Values, DeviceValues]:
         """What the files of a cgroup say; nothing when it is gone before all are read."""

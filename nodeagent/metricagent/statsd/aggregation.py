@@ -12,17 +12,20 @@ from typing import NamedTuple
 from metricagent.attribution import Owner
 from metricagent.collector import Reading
 from metricagent.statsd.cells import SPREAD_SERIES, Cell, Chance, make
+from metricwire.dcos import APPLICATION, CONTAINER
 
 # What a series of a kind counts in the limits: as many as the store gets of it; a set as much memory as ten.
 COSTS = {"counter": 1, "gauge": 1, "timer": SPREAD_SERIES, "histogram": SPREAD_SERIES, "distribution": SPREAD_SERIES, "set": 10}
-ALL, OF_POD = "series", "series-of-pod"  # the limits, as refusals name them
+ALL, OF_POD, BYTES_OF_POD = "series", "series-of-pod", "bytes-of-pod"  # the limits, as refusals name them
 
 
 class Limits(NamedTuple):
-    """Most series in all and of one pod (of all that are unknown together); seconds without a value until one is forgotten."""
+    """Most series in all and of one pod (of all that are unknown together), and bytes of the names and tags of a pod's lines;
+    seconds without a value until one is forgotten."""
 
     series: int
     series_of_pod: int
+    bytes_of_pod: int
     idle: float
 
 
@@ -33,6 +36,17 @@ class Series(NamedTuple):
     metric: str
     kind: str
     tags: tuple[tuple[str, str], ...]
+
+    @property
+    def cost(self) -> int:
+        """What it counts in the limits on series."""
+        return COSTS[self.kind]
+
+    @property
+    def bytes(self) -> int:
+        """Of its name and tags, in all the lines that it makes."""
+        texts = [self.metric, *(text for tag in self.tags for text in tag)]
+        return (1 if self.kind == "set" else self.cost) * sum(len(text.encode()) for text in texts)
 
 
 class Arrival(NamedTuple):
@@ -54,8 +68,9 @@ class Aggregation:
         self._closing: dict[Series, Cell] = {}  # the window before, while it is joined
         self._cells: dict[Series, Cell] = {}
         self._costs: Counter[str] = Counter()  # by pod
+        self._bytes: Counter[str] = Counter()  # by pod
         self._cost = 0
-        self.refused = Counter({ALL: 0, OF_POD: 0})
+        self.refused = Counter({ALL: 0, OF_POD: 0, BYTES_OF_POD: 0})
         self.taken = 0
 
     @property
@@ -78,16 +93,18 @@ class Aggregation:
     def _admits(self, series: Series) -> bool:
         if series in self._cells or series in self._closing:
             return True
-        cost, pod = COSTS[series.kind], series.owner.pod
+        cost, size, pod = series.cost, series.bytes, series.owner.pod
         for used, limit, reason in (
-            (self._costs[pod], self._limits.series_of_pod, OF_POD),
-            (self._cost, self._limits.series, ALL),
+            (self._costs[pod] + cost, self._limits.series_of_pod, OF_POD),
+            (self._bytes[pod] + size, self._limits.bytes_of_pod, BYTES_OF_POD),
+            (self._cost + cost, self._limits.series, ALL),
         ):
-            if used + cost > limit:
+            if used > limit:
                 self.refused[reason] += 1
                 return False
         self._cost += cost
         self._costs[pod] += cost
+        self._bytes[pod] += size
         return True
 
     def collect(self, now: float) -> list[Reading]:
@@ -106,15 +123,16 @@ class Aggregation:
                 if series not in self._window:
                     self._forget(series)
         return [
-            Reading(series.metric + suffix, value, "container", series.owner.container, "app", series.kind, series.tags)
+            Reading(series.metric + suffix, value, CONTAINER, series.owner.container, APPLICATION, series.kind, series.tags)
             for series, cell in self._cells.items()
             for suffix, value in cell.take()
         ]
 
     def _forget(self, series: Series) -> None:
         del self._cells[series]
-        cost, pod = COSTS[series.kind], series.owner.pod
-        self._cost -= cost
-        self._costs[pod] -= cost
+        pod = series.owner.pod
+        self._cost -= series.cost
+        self._costs[pod] -= series.cost
+        self._bytes[pod] -= series.bytes
         if not self._costs[pod]:
-            del self._costs[pod]
+            del self._costs[pod], self._bytes[pod]

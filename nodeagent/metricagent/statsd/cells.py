@@ -14,9 +14,10 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from metricwire.reserved import QUANTILES, SPREAD_ENDINGS
+
 KEPT_MOST = 512  # values of an interval that quantiles are taken of, at random from all; different members of a set
-QUANTILES = ((".p50", 0.5), (".p90", 0.9), (".p95", 0.95), (".p99", 0.99))
-SPREAD_SERIES = 4 + len(QUANTILES)  # that a timer makes
+SPREAD_SERIES = len(SPREAD_ENDINGS)  # that a timer makes
 
 Chance = Callable[[], float]  # a number in [0, 1)
 Shown = Iterable[tuple[str, float]]  # what goes behind the metric's name, and the value
@@ -122,13 +123,13 @@ class Spread:
 
     def take(self) -> Shown:
         """See Cell."""
-        shown = [(".count", self.count), (".sum", self.total)]
+        values = [self.count, self.total]
         if self.values:
             ordered = sorted(self.kept)
-            shown += [(".min", self.least), (".max", self.most)]
-            shown += [(name, ordered[math.ceil(share * len(ordered)) - 1]) for name, share in QUANTILES]
+            values += [self.least, self.most]
+            values += [ordered[math.ceil(share * len(ordered)) - 1] for share in QUANTILES]
         self.least, self.most, self.values, self.kept = math.inf, -math.inf, 0, []
-        return shown
+        return zip(SPREAD_ENDINGS, values, strict=False)  # the first two alone when the interval had none
 
 
 class Distinct:

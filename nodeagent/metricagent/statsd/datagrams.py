@@ -6,6 +6,7 @@ few milliseconds.
 
 import ctypes
 import errno
+import mmap
 import os
 import socket
 import struct
@@ -68,7 +69,7 @@ class Datagrams:
         except OSError:
             self._socket.close()
             raise
-        self._packets = bytearray(AT_ONCE * PACKET_MOST)
+        self._packets = mmap.mmap(-1, AT_ONCE * PACKET_MOST)  # what no packet came to takes no memory
         self._names = bytearray(AT_ONCE * _NAME)
         self._array = self._prepared()
         self._messages = list(self._array)
@@ -119,7 +120,7 @@ class Datagrams:
         for at in range(count):
             header, length = headers[at], messages[at].length
             start, name = at * PACKET_MOST, at * _NAME
-            packet = None if header.flags & socket.MSG_TRUNC else bytes(packets[start : start + length])
+            packet = None if header.flags & socket.MSG_TRUNC else packets[start : start + length]
             found.append(Datagram(packet, bytes(names[name : name + header.name_length])))
             header.name_length = _NAME
         return found
