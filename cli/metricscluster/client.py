@@ -30,7 +30,10 @@ class Answer(NamedTuple):
 
 
 class Client:
-    """One store. BadInput for a URL that is none, or a token or CA file that cannot be read."""
+    """One store. BadInput for a URL that is none, or a token or CA file that cannot be read.
+
+    `token` gives the token where no file does; `context` says whom to trust where no CA file does.
+    """
 
     def __init__(
         self,
@@ -38,6 +41,8 @@ class Client:
         token_file: Path | None = None,
         ca_file: Path | None = None,
         *,
+        token: Callable[[], str] | None = None,
+        context: ssl.SSLContext | None = None,
         patience: float = PATIENCE,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
@@ -51,9 +56,10 @@ class Client:
             raise BadInput(f"cannot use {url}: expected http://host:port or https://host:port")
         self.url, self._host, self._port, self._path = url, parts.hostname, port, parts.path.rstrip("/")
         self._token_file, self._patience, self._sleep, self._clock = token_file, patience, sleep, clock
-        self._context: ssl.SSLContext | None = None
+        self._token = token
+        self._context = context
         try:
-            if parts.scheme == "https":
+            if parts.scheme == "https" and context is None:
                 self._context = ssl.create_default_context(cafile=ca_file)
         except OSError as error:
             raise BadInput(f"cannot use the certificates in {ca_file}: {error.strerror}") from error
@@ -98,15 +104,21 @@ class Client:
         wait = response.headers.get("retry-after", "")
         return answer, float(wait) if wait.isascii() and wait.isdigit() else 0.0
 
-    def stream(self, path: str, query: Sequence[tuple[str, str]] = ()) -> Iterator[bytes]:
-        """The body of a GET, piece by piece. Unavailable when it breaks off, MetricsError when it is refused."""
+    def ask(self, path: str, query: Sequence[tuple[str, str]] = (), body: bytes | None = None) -> bytes:
+        """The answer to a GET, or to a POST of the body, asked once. Errors as of `stream`."""
+        return b"".join(self.stream(path, query, body))
+
+    def stream(self, path: str, query: Sequence[tuple[str, str]] = (), body: bytes | None = None) -> Iterator[bytes]:
+        """The same, piece by piece. Unavailable when it breaks off, MetricsError when it is refused."""
         target = f"{self._path}{path}?{urlencode(query)}" if query else self._path + path
+        method = "GET" if body is None else "POST"
         try:
             with closing(self._connect()) as connection:
-                connection.request("GET", target, headers=self._headers())
+                connection.request(method, target, body, self._headers())
                 response = connection.getresponse()
                 if response.status != 200:
-                    raise MetricsError(f"cannot GET {self.url}{path}: {response.status}: {reason(response.read(65536))}")
+                    kind = Unavailable if response.status in AGAIN else MetricsError
+                    raise kind(f"cannot {method} {self.url}{path}: {response.status}: {reason(response.read(65536))}")
                 while piece := response.read(PIECE):
                     yield piece
                 if response.length:  # the library is silent about it
@@ -122,7 +134,7 @@ class Client:
     def _headers(self) -> dict[str, str]:
         """With the token as it is now: it may be renewed while we run."""
         if self._token_file is None:
-            return {}
+            return {"Authorization": f"Bearer {self._token()}"} if self._token else {}
         try:
             token = self._token_file.read_text(encoding="ascii").strip()
         except (OSError, UnicodeDecodeError) as error:

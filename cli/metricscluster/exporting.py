@@ -7,19 +7,18 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from typing import BinaryIO
 
 import numpy as np
 
 from metricscluster.client import Client
+from metricscluster.moments import moment
 from metricscluster.output import Output
 from metricscluster.progress import Progress
 from metricstore.disk.archiverows import ArchiveRows, in_archive_order
-from metricwire.errors import BadInput, Unavailable
+from metricwire.errors import Unavailable
 from metricwire.lineprotocol import Batch, Decoder
 from metricwire.samples import Sample, SeriesKey
-from metricwire.units import duration
 
 END = b"# end of export: "
 COLUMNS = ("cluster", "hostname", "metric", "type", "type_id", "stype", "stype_id", "tags", "timestamp", "value")
@@ -41,23 +40,6 @@ def run(arguments: argparse.Namespace) -> int:
         FORMATS[arguments.format](iter(lines), output.file)
     print(f"exported {lines.samples} samples to {arguments.file}")
     return 0
-
-
-def moment(text: str, now: float) -> int:
-    """Seconds since the epoch of: such a number, `now`, how long ago (48h), a date or time of ISO 8601 (UTC if not said)."""
-    if text == "now":
-        return int(now) + 1
-    if text.isascii() and text.isdigit():
-        return int(text)
-    try:
-        if text[:1].isdigit() and text[-1] in "smhd":
-            return int(now - duration(text))
-        found = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise BadInput(
-            f"cannot read the time {text!r}: expected for example 48h, 1767225600 or 2026-01-01T12:00:00Z"
-        ) from error
-    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
 
 
 class Lines:

@@ -14,9 +14,14 @@ from metricscluster import patching
 from metricscluster.lines import printable
 from metricscluster.podspecs import Agents
 from metricscluster.workloads import inject
-from metricwire.errors import BadInput, MetricsError, SettingsError
+from metricwire.errors import BadInput
 
 HELP = "add the variables that say where to send StatsD to workloads"
+EXAMPLES = """
+  metricscluster inject web.yaml --metricscluster monitoring/fritz | kubectl apply -f -
+  helm template shop ./shop | metricscluster inject - --metricscluster monitoring/fritz | kubectl apply -f -
+  kubectl metricscluster inject deployment/web -n shop
+"""
 _NAMES = re.compile(r"([a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)/([a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)")
 
 
@@ -38,19 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it; the exit status: 0, 1 when the cluster does not let us, 2 for bad input."""
-    try:
-        live = patching.target(arguments.what)
-        if live:
-            return _live(live, arguments)
-        if arguments.namespace:
-            raise BadInput("cannot use --namespace with a file: it says itself which namespaces its objects are in")
-        return _file(arguments)
-    except MetricsError as error:
-        print(printable(str(error)), file=sys.stderr)
-        return 2 if isinstance(error, BadInput | SettingsError) else 1
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 1
+    live = patching.target(arguments.what)
+    if live:
+        return _live(live, arguments)
+    if arguments.namespace:
+        raise BadInput("cannot use --namespace with a file: it says itself which namespaces its objects are in")
+    return _file(arguments)
 
 
 def _live(target: patching.Target, arguments: argparse.Namespace) -> int:

@@ -9,6 +9,9 @@ from metricwire.errors import BadInput
 from metricwire.units import duration
 
 HELP = "say what memory, disk, processor and network a store needs"
+EXAMPLES = """
+  metricscluster size --nodes 3000 --metrics 100 --containers 30 --archive 365d
+"""
 
 BASE = 90_000_000  # bytes of memory of a store that holds nothing
 SERIES = 500  # bytes of memory for the names, labels and places of a series

@@ -4,14 +4,16 @@ Exit status: 0 when all is well, 1 when it is not (damage, lines refused, a stor
 """
 
 import argparse
-import sys
 from importlib import import_module
 from pathlib import Path
 
-from metricscluster.lines import printable
-from metricwire.errors import BadInput, MetricsError
-
 HELP = "verify, measure, fill, empty, back up and restore a store"
+EXAMPLES = """
+  metricscluster store import /var/lib/cc-metric-store --url https://store:8082 --token-file token --dry-run
+  metricscluster store export --cluster fritz --from 48h --token-file token fritz.parquet
+  metricscluster store backup --token-file token store.tar
+  metricscluster store verify --directory /var/lib/metricstore
+"""
 # Their modules are loaded when they are called: some need NumPy.
 _ACTIONS = {
     "verify": ("metricscluster.inspection", "verify", "read all of a data folder and name what is damaged"),
@@ -60,12 +62,5 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Do it; the exit status."""
     module, function, _ = _ACTIONS[arguments.action]
-    try:
-        status: int = getattr(import_module(module), function)(arguments)
-    except MetricsError as error:
-        print(printable(str(error)), file=sys.stderr)
-        return 2 if isinstance(error, BadInput) else 1
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 1
+    status: int = getattr(import_module(module), function)(arguments)
     return status

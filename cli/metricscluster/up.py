@@ -19,11 +19,15 @@ from metricscluster.lines import printable, shown
 from metricscluster.ports import HOST, Ports, address, offset
 from metricscluster.state import State
 from metricsoperator.manifests.config import AgentPlaces, StorePlaces, agent_config, store_config
-from metricsoperator.spec import MetricsCluster
+from metricsoperator.spec import MetricsCluster, Spec
 from metricwire.errors import BadInput, MetricsError
 from metricwire.units import duration
 
 HELP = "run a store and an agent of this machine, from the MetricsCluster in FILE"
+EXAMPLES = """
+  metricscluster up examples/metricscluster.yaml
+  metricscluster up fritz.yaml --directory /tmp/fritz --port-offset 100
+"""
 STORE_PATIENCE = 30.0  # seconds to stop: it finishes requests
 AGENT_PATIENCE = 10.0  # seconds to stop: it tries once more to deliver
 POLL = 0.1  # seconds between two looks whether the store is ready
@@ -79,6 +83,15 @@ def say(who: str, text: str) -> None:
     print(shown(time.strftime("%H:%M:%S"), who, text), flush=True)
 
 
+def _secrets(spec: Spec) -> dict[str, bool]:
+    """The fields that take Secrets, and whether they say something."""
+    return {
+        "spec.auth.publicKeys": bool(spec.auth.public_keys),
+        "spec.store.tls": bool(spec.store.tls.secret_name),
+        "spec.nats": bool(spec.nats.url),
+    }
+
+
 class Up:
     """The two programs of a local cluster, from start to stop."""
 
@@ -95,8 +108,9 @@ class Up:
         """Until a signal; Died when one of the two does not stay up."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, self._signalled)
-        if self._cluster.spec.auth.public_keys:
-            say("up", "spec.auth.publicKeys are Secrets of Kubernetes: not used here")
+        for field, named in _secrets(self._cluster.spec).items():
+            if named:
+                say("up", f"{field} names Secrets of Kubernetes: not used here")
         if self._state.renewed_keys:
             say("up", "keys were missing: new ones are made, tokens handed out before count no longer")
         lives = [asyncio.create_task(self._store.run()), asyncio.create_task(self._start_agent())]

@@ -15,10 +15,14 @@ from pathlib import Path
 from metricscluster.files import replace
 from metricscluster.lines import printable
 from metricwire import users
-from metricwire.errors import BadInput, MetricsError, SettingsError
+from metricwire.errors import BadInput
 from metricwire.tokens import NODE_METRICS, PERMISSIONS, new_login_pair, rsa_public_key
 
 HELP = "make and check entries of users who may log in"
+EXAMPLES = """
+  metricscluster user add ada --permission dcos:superuser --directory users
+  metricscluster user verify users
+"""
 SHORTEST = 8  # characters of a password
 ADDED = """\
 {made}{kept}; make or renew the Secret that spec.auth.loginUsers names with
@@ -61,10 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Do it; the exit status."""
     try:
         return {"add": _add, "verify": _verify}[arguments.action](arguments)
-    except MetricsError as error:
-        print(printable(str(error)), file=sys.stderr)
-        return 2 if isinstance(error, BadInput | SettingsError) else 1
-    except (KeyboardInterrupt, EOFError):
+    except EOFError:
         print("stopped", file=sys.stderr)
         return 1
 

@@ -55,7 +55,7 @@ def test_the_one_metricscluster_is_read(text: str) -> None:
         (HEAD + "spec:\n  metrics:\n    - {name: a}\n    -\n      frequency: 1s\n", "9: spec.metrics[1].name: missing"),
         (
             HEAD + "spec:\n  metrics:\n    - {name: a}\n    - {name: a}\n",
-            "8: spec.metrics[1].name: expected each metric once, got 'a' again",
+            "8: spec.metrics[1].name: expected each name once, got 'a' again",
         ),
         (
             HEAD + "spec:\n  nodeAgent:\n    interval: 0x" + "f" * 5000 + "\n",

@@ -1,88 +1,40 @@
 """`metricscluster store ...` against a real store that listens on a port."""
 
-import asyncio
 import csv
 import io
 import json
-import socket
 import sys
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import uvicorn
 
 from metricscluster.__main__ import main
 from metricscluster.client import Client
-from metricscluster.exporting import moment
+from metricscluster.moments import moment
 from metricscluster.progress import Progress, size
-from metricstore import settings
-from metricstore.app import App, Server
 from metricstore.disk import parquet
 from metricstore.disk.archive import Archive
 from metricstore.disk.archiverows import ArchiveRows
 from metricstore.disk.files import Files
 from metricwire.errors import BadInput, MetricsError, Unavailable
 from metricwire.samples import Place, SeriesKey
+from storeserver import Store
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "cc-metric-store-files.tar.gz"
 NOW = 1_795_262_400
+METRICS = {name: {"frequency": step} for name, step in (("load_one", 1), ("cpu_user", 2), ("mem_bw", 1))}
 Run = Callable[..., tuple[int, str, str]]
-
-
-class Store:
-    """A store in a thread of its own."""
-
-    def __init__(self, directory: Path) -> None:
-        found = {
-            "metric-store": {
-                "directory": str(directory),
-                "limits": {"connections-per-address": 16},
-                "retention-in-memory": "87600h",
-            },
-            "metrics": {name: {"frequency": step} for name, step in (("load_one", 1), ("cpu_user", 2), ("mem_bw", 1))},
-        }
-        loaded, _ = settings.load(found, "test")
-        self.app = App(loaded, open_to_all=True)
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
-        self._server = Server(uvicorn.Config(self.app.api, log_config=None, lifespan="off"))
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
-        self.app.engine.recover()
-
-    def start(self) -> "Store":
-        self._thread.start()
-        return self
-
-    def seal(self) -> None:
-        asyncio.run_coroutine_threadsafe(self.app.engine.seal(), self._loop).result()
-
-    async def _run(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        await self._server.serve([self._listening])
-        await self.app.engine.close()
-
-    def stop(self) -> None:
-        self._server.should_exit = True
-        self._thread.join()
-
-    def write(self, *lines: str) -> None:
-        with closing(Client(self.url)) as client:
-            assert client.post("/api/write", "\n".join(lines).encode()).status == 200
-
-    def lines(self) -> set[bytes]:
-        return set(b"".join(Client(self.url).stream("/api/export", [("cluster", "fritz")])).splitlines()[:-1])
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    made = Store(tmp_path / "data").start()
+    made = Store(tmp_path / "data", METRICS).start()
     yield made
     made.stop()
 
@@ -252,7 +204,7 @@ def test_a_backup_becomes_a_store_with_the_same_samples(store: Store, run: Run, 
     assert run("restore", tmp_path / "b.tar", "--directory", tmp_path / "new")[0] == 0
     status, out, err = run("verify", "--directory", tmp_path / "new")
     assert (status, out, err) == (0, "read 5 series and 1000 samples: 0 damages\n", "")
-    other = Store(tmp_path / "new").start()
+    other = Store(tmp_path / "new", METRICS).start()
     try:
         assert other.lines() == before
     finally:

@@ -1,0 +1,183 @@
+"""What is wrong with a MetricsCluster and what to do about it, from what is observed of it. Pure: the time is an argument.
+
+The operator's conditions come first, as their messages say what to do; what an operator that is away cannot say is read from
+the pods, the nodes and the store's own numbers.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from metricscluster.figures import figure
+from metricscluster.observation import Manifest, Observed
+from metricscluster.selfmetrics import NEARLY, StoreState
+from metricsoperator import names
+from metricsoperator.trouble import trouble
+
+RESTARTS = 3  # of a container that are worth a word
+_OPERATOR = "kubectl get pods -A -l app.kubernetes.io/name=metricscluster,app.kubernetes.io/component=operator"
+_TAINTS = {"NoSchedule", "NoExecute"}
+
+
+class Finding(NamedTuple):
+    """Something that is wrong; `grave` when the MetricsCluster does not do what it is for."""
+
+    reason: str
+    what: str
+    todo: str
+    grave: bool = False
+
+
+def conditions(cluster: Manifest) -> dict[str, dict[str, Any]]:
+    """By type."""
+    return {one["type"]: one for one in (cluster.get("status") or {}).get("conditions", [])}
+
+
+def findings(cluster: Manifest, seen: Observed, state: StoreState | None, now: float) -> list[Finding]:
+    """The gravest first; empty when all is well."""
+    found = [*_said(cluster, seen)]
+    for finding in (*_pods(cluster, seen, now), *(_store(cluster, state) if state else ())):
+        if not any(finding.what in one.what or one.reason == finding.reason for one in found):
+            found.append(finding)
+    return sorted(found, key=lambda one: not one.grave)
+
+
+def healthy(found: list[Finding]) -> bool:
+    """Whether it does what it is for."""
+    return not any(one.grave for one in found)
+
+
+def _said(cluster: Manifest, seen: Observed) -> Iterator[Finding]:
+    """What the operator says, if it speaks of this generation."""
+    about, said = cluster["metadata"], conditions(cluster)
+    observed = (cluster.get("status") or {}).get("observedGeneration", 0)
+    if observed < about.get("generation", 1):
+        what = f"the operator has not looked at generation {about.get('generation', 1)} of it (seen: {observed or 'none'})"
+        pods = seen.operators()
+        running = f"; {len(pods)} pods of operators are seen here" if pods else ""
+        yield Finding(
+            "NotObserved", what + running, f"see whether an operator runs that serves this namespace: {_OPERATOR}", True
+        )
+    ready, degraded = said.get("Ready", {}), said.get("Degraded", {})
+    if said and ready.get("status") != "True":
+        yield Finding(ready.get("reason", "Unknown"), ready.get("message", ""), _page(ready), True)
+    if degraded.get("status") == "True" and degraded.get("message") != ready.get("message"):
+        yield Finding(degraded.get("reason", "Unknown"), degraded.get("message", ""), _page(degraded))
+    if said.get("Progressing", {}).get("reason") == "Paused":
+        yield Finding("Paused", "spec.paused is true: nothing is changed", "set it to false to go on")
+
+
+def _page(condition: Mapping[str, str]) -> str:
+    return f"docs/troubleshooting.md, {condition.get('reason', 'Unknown')}"
+
+
+def _pods(cluster: Manifest, seen: Observed, now: float) -> Iterator[Finding]:
+    for component in (names.STORE, names.AGENT):
+        pods = seen.of(cluster, "pods", component)
+        if found := trouble(pods, now):
+            yield Finding(found.reason, found.message, f"docs/troubleshooting.md, {found.reason}", component == names.STORE)
+        for pod in pods:
+            for container in pod.get("status", {}).get("containerStatuses", []):
+                yield from _restarted(pod["metadata"], container, component)
+
+
+def _restarted(about: Mapping[str, str], container: Manifest, component: str) -> Iterator[Finding]:
+    count = container.get("restartCount", 0)
+    last = (container.get("lastState") or {}).get("terminated") or {}
+    name = about["name"]
+    if last.get("reason") == "OOMKilled":
+        field = "spec.store.limits.memory" if component == names.STORE else "spec.nodeAgent.pod.resources"
+        yield Finding("OutOfMemory", f"pod {name} was killed for lack of memory, {count} restarts", f"raise {field}")
+    elif count >= RESTARTS:
+        why = f"exit code {last['exitCode']}" if "exitCode" in last else "it is not known why"
+        logs = f"kubectl logs -n {about['namespace']} {name} --previous"
+        yield Finding("Restarted", f"pod {name} has restarted {count} times, the last time with {why}", logs)
+
+
+def _store(cluster: Manifest, state: StoreState) -> Iterator[Finding]:
+    if state.read_only:
+        yield Finding("ReadOnly", "the store takes no samples: its volume is full", "raise spec.store.storage.size", True)
+    elif state.free and state.used / (state.used + state.free) > NEARLY:
+        room = f"{figure(state.free, 'bytes')} are free"
+        yield Finding("VolumeNearlyFull", f"the store's volume is nearly full: {room}", "raise spec.store.storage.size")
+    if state.series_limit and state.series > NEARLY * state.series_limit:
+        what = f"{state.series:,} of {state.series_limit:,} series are there; lines that would start others are refused then"
+        yield Finding(
+            "SeriesNearlyAtLimit", what, "GET /api/cardinality says where they come from; or raise spec.store.limits.series"
+        )
+    if state.damaged:
+        todo = f"kubectl logs -n {cluster['metadata']['namespace']} {names.store(cluster['metadata']['name'])}-0 names them"
+        yield Finding("Damaged", f"{state.damaged} places of the store's volume could not be read", todo)
+    if state.rejected:
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(state.rejected.items()))
+        what = f"the store has refused lines since it started: {reasons}"
+        yield Finding("LinesRefused", what, "the answers to those who write say which lines, and why")
+
+
+class Lack(NamedTuple):
+    """A node without a ready agent, and why."""
+
+    node: str
+    why: str
+
+
+def lacks(cluster: Manifest, seen: Observed, now: float) -> list[Lack]:
+    """Nodes without a ready agent, by name; those where none is wanted too."""
+    pods = {_node(pod): pod for pod in seen.of(cluster, "pods", names.AGENT)}
+    sets = seen.of(cluster, "daemonsets", names.AGENT)
+    wanted = sets[0]["spec"]["template"]["spec"] if sets else {}
+    known = {node["metadata"]["name"]: node for node in seen.nodes or ()}
+    found = []
+    for name in sorted(known.keys() | {node for node in pods if node}):
+        pod = pods.get(name)
+        if pod is None:
+            found.append(Lack(name, _unwanted(known[name], wanted) if sets else "there is no DaemonSet yet"))
+        elif not _is_ready(pod):
+            said = trouble([pod], now)
+            found.append(Lack(name, said.message if said else _waits(pod, known.get(name))))
+    return found
+
+
+def _node(pod: Manifest) -> str:
+    """The node that a DaemonSet's pod is on, or is meant for."""
+    spec = pod["spec"]
+    if spec.get("nodeName"):
+        return str(spec["nodeName"])
+    required = (spec.get("affinity") or {}).get("nodeAffinity", {}).get("requiredDuringSchedulingIgnoredDuringExecution", {})
+    for term in required.get("nodeSelectorTerms", []):
+        for field in term.get("matchFields", []):
+            if field.get("key") == "metadata.name":
+                return str(field["values"][0])
+    return ""
+
+
+def _is_ready(pod: Manifest) -> bool:
+    said = pod.get("status", {}).get("conditions", [])
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in said)
+
+
+def _waits(pod: Manifest, node: Manifest | None) -> str:
+    if node is not None and not _is_ready(node):
+        return "the node itself is not ready"
+    return f"pod {pod['metadata']['name']} is not ready: {pod.get('status', {}).get('phase', 'Unknown')}"
+
+
+def _unwanted(node: Manifest, wanted: Mapping[str, Any]) -> str:
+    """Why a DaemonSet gives a node no pod."""
+    labels = node["metadata"].get("labels") or {}
+    for key, value in (wanted.get("nodeSelector") or {}).items():
+        if labels.get(key) != value:
+            return f"no agent is wanted there: spec.nodeAgent.pod.nodeSelector asks for {key}={value}"
+    for taint in node["spec"].get("taints", []):
+        if taint["effect"] in _TAINTS and not any(_tolerates(one, taint) for one in wanted.get("tolerations") or ()):
+            shown = f"{taint['key']}={taint.get('value', '')}:{taint['effect']}"
+            return f"no agent is wanted there: spec.nodeAgent.pod.tolerations lacks the node's taint {shown}"
+    return "no pod yet, or spec.nodeAgent.pod.affinity leaves the node out"
+
+
+def _tolerates(toleration: Mapping[str, str], taint: Mapping[str, str]) -> bool:
+    if toleration.get("effect") not in {None, "", taint["effect"]}:
+        return False
+    if not toleration.get("key"):
+        return toleration.get("operator") == "Exists"
+    same = toleration.get("operator") == "Exists" or toleration.get("value", "") == taint.get("value", "")
+    return toleration["key"] == taint["key"] and same
