@@ -7,8 +7,10 @@ BASE_IMAGE ?= docker.io/library/python:3.13-slim
 REGISTRY ?= localhost
 TAG ?= e2e
 FILE ?= examples/metricscluster.yaml
+NAMESPACE ?= monitoring
+BUILD_FOLDER ?= build
 
-.PHONY: help run test chaos check format bench e2e images clean lock generate
+.PHONY: help run test chaos check format bench e2e images clean lock generate manifests
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -45,8 +47,14 @@ images: ## build the three images as $(REGISTRY)/metricscluster-{store,agent,ope
 	    -f $${part%%:*}/Dockerfile -t $(REGISTRY)/metricscluster-$${part##*:}:$(TAG) . || exit 1; \
 	done
 
-generate: $(VENV)/dev ## write what is made from code: the CRD, its documentation
+generate: $(VENV)/dev ## write what is made from code: the CRD, its documentation, dashboards, the chart's table of values
 	@$(BIN)/python -m metricsoperator.generate
+	@PYTHONPATH=charts $(BIN)/python -m dashboards
+
+manifests: ## write the chart as plain manifests to build/install.yaml, for namespace $(NAMESPACE); HELM="--set ..." for values
+	@mkdir -p $(BUILD_FOLDER) && sed 's/NAMESPACE/$(NAMESPACE)/' charts/namespace.yaml > $(BUILD_FOLDER)/install.part && \
+	  helm template metricscluster charts/metricscluster --namespace $(NAMESPACE) --skip-tests $(HELM) >> $(BUILD_FOLDER)/install.part && \
+	  mv $(BUILD_FOLDER)/install.part $(BUILD_FOLDER)/install.yaml
 
 lock: $(VENV)/dev ## pin the newest allowed dependencies, with hashes, into requirements/
 	@for part in store agent operator run dev; do \

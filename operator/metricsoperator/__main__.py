@@ -4,15 +4,10 @@ import asyncio
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING
 
-from metricsoperator import apply, preflight
-from metricsoperator.settings import Settings, read
+from metricsoperator.settings import read
 from metricwire import logs
 from metricwire.errors import MetricsError
-
-if TYPE_CHECKING:
-    from metricsoperator.handlers import Operator
 
 log = logging.getLogger("metricsoperator")
 
@@ -28,23 +23,16 @@ def main() -> int:
     try:
         import kubernetes  # noqa: F401, PLC0415 (needed by apply, later)
 
-        from metricsoperator.handlers import Operator  # noqa: PLC0415 (needs kopf; --help does not)
+        from metricsoperator import app  # noqa: PLC0415 (needs kopf; --help does not)
     except ModuleNotFoundError as error:
         sys.stderr.write(f"cannot start the operator: install metricscluster[operator]: {error}\n")
         return 1
     try:
-        asyncio.run(_run(settings, Operator))
+        asyncio.run(app.run(settings))
     except MetricsError as error:
         log.error("%s", error)  # noqa: TRY400 (the text is for whoever deployed us; a traceback says nothing more)
         return 1
     return 0
-
-
-async def _run(settings: Settings, operator: "type[Operator]") -> None:
-    objects = apply.Cluster(apply.connect())
-    await preflight.check(objects, settings.namespace, cluster=bool(settings.cluster_roles))
-    log.info("serving %s", settings.namespace or "all namespaces", extra={"version": settings.tag})
-    await operator(settings, objects).run()
 
 
 def _without_kopf_fields(record: logging.LogRecord) -> bool:

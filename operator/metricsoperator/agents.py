@@ -1,10 +1,11 @@
 """What a MetricsCluster may say about its agents: what they measure, take from workloads, keep."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from metricsoperator.fields import Interval, LabelKey, Part, SpoolSize, described, rule
+from metricsoperator.fields import OPTIONAL_OBJECT_PATTERN, Interval, LabelKey, Part, SpoolSize, described, rule
+from metricsoperator.nats import Published
 from metricsoperator.pods import AgentPod
 
 
@@ -45,6 +46,26 @@ class Spool(Part, frozen=True):
     """Where an agent keeps samples that the store has not acknowledged."""
 
     size: Annotated[SpoolSize, described("Space on each node; when it is full the oldest samples go first.")] = "64Mi"
+
+
+class Delivery(Part, frozen=True):
+    """How samples get from the agents to the store."""
+
+    by: Annotated[
+        Literal["HTTP", "NATS"],
+        described(
+            "HTTP: to the store itself, which lets an agent write its own node alone. NATS: to spec.nats.url, from where this"
+            " store, or another, takes them; whoever may publish there may write anything."
+        ),
+    ] = "HTTP"
+    subject: Annotated[Published, described("NATS subject that agents publish to; needed with NATS.")] = ""
+    acknowledged: Annotated[
+        bool,
+        described(
+            "Whether samples stay in the spool until a JetStream stream has acknowledged them; false: core NATS, where they are"
+            " lost when nobody listens."
+        ),
+    ] = True
 
 
 class Containers(Part, frozen=True):
@@ -107,12 +128,21 @@ class Nvidia(Part, frozen=True):
 
     runtime_class_name: Annotated[
         str,
-        Meta(pattern=r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)?$", max_length=253, extra={"expected": "a RuntimeClass"}),
+        Meta(pattern=OPTIONAL_OBJECT_PATTERN, max_length=253, extra={"expected": "a RuntimeClass"}),
         described(
             "RuntimeClass of NVIDIA's container toolkit, which gives agents the driver's library and all devices; every node"
             " with an agent must have it. Empty: GPUs are not seen."
         ),
     ] = ""
+
+
+NODE_AGENT_RULES = [
+    rule(
+        "!has(self.hostMounts) || self.hostMounts || !has(self.textfile) || !has(self.textfile.directory) ||"
+        " self.textfile.directory == ''",
+        "spec.nodeAgent.textfile.directory: expected nothing where hostMounts is false",
+    )
+]
 
 
 class NodeAgent(Part, frozen=True):
@@ -121,6 +151,14 @@ class NodeAgent(Part, frozen=True):
     interval: Annotated[
         Interval, described("Time between two measurements, and so the frequency of the catalogue's metrics.")
     ] = "10s"
+    host_mounts: Annotated[
+        bool,
+        described(
+            "Whether agents see /proc, /sys and / of their node through read-only mounts, which Pod Security `restricted` does"
+            " not allow. false: they run under it, and do not measure containers, filesystems, network, sockets, processes, NFS"
+            " and Lustre."
+        ),
+    ] = True
     collectors: Annotated[Collectors, described("What is measured.")] = Collectors()
     containers: Annotated[Containers, described("What is measured of containers.")] = Containers()
     statsd: Annotated[
@@ -138,6 +176,18 @@ class NodeAgent(Part, frozen=True):
     textfile: Annotated[Textfile, described("Metrics from files on the nodes.")] = Textfile()
     scrape: Annotated[Scrape, described("Metrics of pods that ask to be scraped.")] = Scrape()
     nvidia: Annotated[Nvidia, described("NVIDIA GPUs.")] = Nvidia()
+    delivery: Annotated[
+        Delivery,
+        described(
+            "How samples get to the store.",
+            rules=[
+                rule(
+                    "!has(self.by) || self.by != 'NATS' || (has(self.subject) && self.subject != '')",
+                    "spec.nodeAgent.delivery.subject: expected a NATS subject where by is NATS",
+                )
+            ],
+        ),
+    ] = Delivery()
     spool: Annotated[Spool, described("What outlasts an outage of the store.")] = Spool()
     max_unavailable: Annotated[
         str,
@@ -149,3 +199,8 @@ class NodeAgent(Part, frozen=True):
         described("How many nodes may be without an agent while agents are updated: a number or a percentage."),
     ] = "10%"
     pod: Annotated[AgentPod, described("Resources, placement, labels of its pods.")] = AgentPod()
+
+    @property
+    def measures_containers(self) -> bool:
+        """Their cgroups are found below the node's /sys alone."""
+        return self.containers.enabled and self.host_mounts

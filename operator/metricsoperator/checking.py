@@ -1,7 +1,8 @@
 """A document to a struct; errors name the field by its path and say what is allowed there.
 
-msgspec checks types, patterns, lengths and numbers and stops at the first fault; the bounds of sizes and durations are checked
-here, since only their text is a type.
+msgspec checks types, patterns, lengths and numbers and stops at the first fault. What it cannot know is checked here: the
+bounds of sizes and durations, since only their text is a type; that the items of a list are told apart by their key; and that
+no text goes on after what a pattern says with a line break, which `$` does not see.
 """
 
 import re
@@ -29,10 +30,31 @@ def convert(found: Any, form: type[Checked], root: str) -> Checked:
         made = msgspec.convert(found, form)
     except msgspec.ValidationError as error:
         raise BadInput(_explained(str(error), found, form, root)) from error
-    for path, value, extra in _bounded(made, root):
-        if not within(value, *extra["between"]):
-            raise BadInput(f"{path}: expected {extra['expected']}, got {shown(value)}")
+    for path, value, there in _values(made, unwrapped(inspect.type_info(form)), root):
+        _check(path, value, there)
     return made
+
+
+def _check(path: str, value: Any, there: Form) -> None:
+    """What msgspec does not. BadInput."""
+    pattern = there.type.pattern if isinstance(there.type, inspect.StrType) else None
+    misfit = isinstance(value, str) and pattern is not None and not re.fullmatch(pattern, value)
+    if misfit or ("between" in there.extra and not within(value, *there.extra["between"])):
+        raise BadInput(f"{path}: expected {there.extra['expected']}, got {shown(value)}")
+    if keys := there.extra.get("list_key", "").split():
+        _check_unique(path, value, keys)
+
+
+def _check_unique(path: str, items: tuple[Struct, ...], keys: list[str]) -> None:
+    """No two items have the same values in the fields that tell them apart."""
+    seen = set()
+    for number, item in enumerate(items):
+        found = {field.encode_name: getattr(item, field.name) for field in fields_of(type(item))}
+        key = tuple(found[name] for name in keys)
+        if key in seen:
+            place = f"{path}[{number}]" + (f".{keys[0]}" if len(keys) == 1 else "")
+            raise BadInput(f"{place}: expected each {' and '.join(keys)} once, got {', '.join(map(repr, key))} again")
+        seen.add(key)
 
 
 def shown(value: Any) -> str:
@@ -101,16 +123,18 @@ def _at(form: type[Struct], path: str) -> Form:
     return here
 
 
-def _bounded(part: Struct, path: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Every value at and below `part` that has bounds: its path, itself, what is said of its field."""
-    for field in fields_of(type(part)):
-        value, here = getattr(part, field.name), f"{path}.{field.encode_name}"
-        extra = unwrapped(field.type).extra
-        if "between" in extra and value is not None:
-            yield here, value, extra
-        if isinstance(value, Struct):
-            yield from _bounded(value, here)
-        elif isinstance(value, tuple):
-            for number, item in enumerate(value):
-                if isinstance(item, Struct):
-                    yield from _bounded(item, f"{here}[{number}]")
+def _values(value: Any, there: Form, path: str) -> Iterator[tuple[str, Any, Form]]:
+    """Every value at and below this one: its path, itself, what may stand there."""
+    if value is None:
+        return
+    yield path, value, there
+    if isinstance(value, Struct):
+        for field in fields_of(type(value)):
+            yield from _values(getattr(value, field.name), unwrapped(field.type), f"{path}.{field.encode_name}")
+    elif isinstance(there.type, inspect.VarTupleType):
+        for number, item in enumerate(value):
+            yield from _values(item, unwrapped(there.type.item_type), f"{path}[{number}]")
+    elif isinstance(there.type, inspect.DictType):
+        for key, item in value.items():
+            yield from _values(key, unwrapped(there.type.key_type), path)
+            yield from _values(item, unwrapped(there.type.value_type), f"{path}[...]")

@@ -10,6 +10,8 @@ from metricsoperator.state import Status
 
 DESCRIPTION = "A metric store and an agent on every node, which feeds it."
 _CLUSTER = "({0}.spec.clusterName == '' ? {0}.metadata.name : {0}.spec.clusterName)"
+_SIZE = "{0}.spec.store.storage.size"
+_VOLUMES = "self.status.store.volumes"
 _RULES = [
     rule(
         f"self.metadata.name.matches('{names.NAME_PATTERN}')",
@@ -19,6 +21,22 @@ _RULES = [
         f"{_CLUSTER.format('self')} == {_CLUSTER.format('oldSelf')}",
         "spec.clusterName is immutable: only its present value is allowed (empty: metadata.name)",
         fieldPath=".spec.clusterName",
+    ),
+    rule(
+        f"quantity({_SIZE.format('self')}).compareTo(quantity({_SIZE.format('oldSelf')})) >= 0 ||"
+        f" (has(self.status) && has(self.status.store) && has({_VOLUMES}) && size({_VOLUMES}) > 0 &&"
+        f" {_VOLUMES}.all(v, has(v.requested) &&"
+        f" quantity(v.requested).compareTo(quantity({_SIZE.format('self')})) <= 0))",
+        "spec.store.storage.size cannot shrink: a size equal to or larger than that of the volume is allowed",
+        fieldPath=".spec.store.storage.size",
+    ),
+]
+_SPEC_RULES = [
+    rule(
+        "!has(self.nodeAgent) || !has(self.nodeAgent.delivery) || !has(self.nodeAgent.delivery.by) ||"
+        " self.nodeAgent.delivery.by != 'NATS' || (has(self.nats) && has(self.nats.url) && self.nats.url != '')",
+        "spec.nats.url: expected NATS servers where spec.nodeAgent.delivery.by is NATS",
+        fieldPath=".nats.url",
     ),
 ]
 _COLUMNS: list[dict[str, Any]] = [
@@ -76,6 +94,7 @@ def _version() -> dict[str, Any]:
 def schema() -> dict[str, Any]:
     """The schema of the resource."""
     spec = {"description": Spec.__doc__, "default": {}} | object_schema(Spec, "spec")
+    spec["x-kubernetes-validations"] = _SPEC_RULES
     status = {"description": Status.__doc__} | object_schema(Status, "status")
     texts = {
         "apiVersion": "Version of this schema; see Kubernetes' API conventions.",

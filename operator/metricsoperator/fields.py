@@ -10,8 +10,10 @@ from msgspec import Meta, Struct
 
 from metricwire.units import duration, quantity
 
-OBJECT_PATTERN = r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$"
-LABEL_KEY_PATTERN = r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
+_SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+OBJECT_PATTERN = f"^{_SUBDOMAIN}$"
+OPTIONAL_OBJECT_PATTERN = f"^({_SUBDOMAIN})?$"
+LABEL_KEY_PATTERN = rf"^({_SUBDOMAIN}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$"
 LABEL_VALUE_PATTERN = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
 
 
@@ -24,7 +26,8 @@ def _between(kind: str, low: str, high: str, example: str) -> dict[str, Any]:
 
 
 def described(text: str, **extra: Any) -> Meta:
-    """The description of one field; `rules` are CEL rules of that field alone."""
+    """The description of one field; `rules` are CEL rules of that field alone, `list_key` the fields by which the items of a
+    list are told apart, with blanks between."""
     return Meta(description=text, extra=extra or None)
 
 
@@ -54,14 +57,38 @@ Amount = (  # of a container's resource
     | Annotated[int, Meta(ge=0, le=10**15)]
 )
 ObjectName = Annotated[str, Meta(pattern=OBJECT_PATTERN, max_length=253, extra={"expected": "the name of a Kubernetes object"})]
+OptionalName = Annotated[
+    str,
+    Meta(
+        pattern=OPTIONAL_OBJECT_PATTERN,
+        max_length=253,
+        extra={"expected": "the name of a Kubernetes object, or nothing"},
+    ),
+]
+NamespaceName = Annotated[
+    str, Meta(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", max_length=63, extra={"expected": "the name of a namespace"})
+]
+Name = Annotated[  # of a cluster
+    str,
+    Meta(
+        pattern=r"^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$",
+        max_length=63,
+        extra={"expected": "a cluster's name such as fritz"},
+    ),
+]
 SecretKey = Annotated[
     str,
     Meta(pattern=r"^[-A-Za-z0-9_][-A-Za-z0-9_.]{0,252}$", max_length=253),
     Meta(extra={"expected": "a key of a Secret such as jwt-public-key"}),
 ]
-LabelKey = Annotated[str, Meta(pattern=LABEL_KEY_PATTERN, max_length=317, extra={"expected": "a label key"})]
+LabelKey = Annotated[str, Meta(pattern=LABEL_KEY_PATTERN, max_length=253, extra={"expected": "a label key"})]
 LabelValue = Annotated[str, Meta(pattern=LABEL_VALUE_PATTERN, max_length=63, extra={"expected": "a label value"})]
-Amounts = Annotated[dict[LabelKey, Amount], Meta(max_length=8)]
+ResourceName = Annotated[
+    str,
+    Meta(pattern="^(cpu|memory|ephemeral-storage)$", max_length=20),
+    Meta(extra={"expected": "one of cpu, memory, ephemeral-storage"}),
+]
+Amounts = Annotated[dict[ResourceName, Amount], Meta(max_length=8)]
 Labels = Annotated[dict[LabelKey, LabelValue], Meta(max_length=32)]
 Annotations = Annotated[dict[LabelKey, Annotated[str, Meta(max_length=4096)]], Meta(max_length=32)]
 

@@ -40,14 +40,23 @@ CLUSTER_CHILDREN = {
 }
 """What belongs to a MetricsCluster by labels alone, since what has no namespace can have no owner that has one."""
 
+MONITORS_GROUP = "monitoring.coreos.com"  # the Prometheus operator's
+MONITORS = {
+    "ServiceMonitor": Kind(MONITORS_GROUP, "v1", "servicemonitors"),
+    "PodMonitor": Kind(MONITORS_GROUP, "v1", "podmonitors"),
+}
+"""What a MetricsCluster owns where these kinds exist; they come and go with another project, and are listed, not watched."""
+
 KINDS = (
     CHILDREN
     | CLUSTER_CHILDREN
+    | MONITORS
     | {
         names.KIND: Kind(names.GROUP, names.VERSION, names.PLURAL),
         "Secret": Kind("", "v1", "secrets"),
         "PersistentVolumeClaim": Kind("", "v1", "persistentvolumeclaims"),
         "Pod": Kind("", "v1", "pods"),
+        "Event": Kind("", "v1", "events"),
         "SelfSubjectAccessReview": Kind("authorization.k8s.io", "v1", "selfsubjectaccessreviews"),
     }
 )
@@ -66,9 +75,11 @@ def rules() -> list[Rule]:
         _rule(own.group, [own.plural], ["get", "list", "watch"]),
         _rule(own.group, [f"{own.plural}/status"], ["patch"]),
         *(_rule(group, plurals, list(_USED)) for group, plurals in owned.items()),
-        _rule("", ["secrets"], ["get", "create"]),
+        _rule("", ["secrets"], ["get", "create", "patch"]),
         _rule("", ["persistentvolumeclaims"], ["get", "patch"]),
         _rule("", ["pods"], ["list"]),
+        _rule("", ["events"], ["list", "create", "patch"]),
+        _rule(MONITORS_GROUP, [kind.plural for kind in MONITORS.values()], ["get", "list", "create", "patch", "delete"]),
     ]
 
 

@@ -19,6 +19,7 @@ NAME_EXPECTED = "lower case letters, digits and -, beginning with a letter, not 
 FIELD_MANAGER = "metricscluster-operator"  # fixed for good: server-side apply tells by it which fields are ours
 HASH_ANNOTATION = f"{GROUP}/desired-hash"  # of the whole desired object: nothing is sent while it and the object agree
 CLIENT_LABEL = f"{GROUP}/client"  # "true" on a pod: NetworkPolicies let it reach the store
+MONITORED_LABEL = f"{GROUP}/monitored"  # "true" on the one Service of the store that monitors choose
 CONFIG_ANNOTATION = f"{GROUP}/config-hash"  # on pod templates: new content of a ConfigMap rolls the pods
 NAMESPACE_LABEL = f"{GROUP}/namespace"  # on objects without a namespace: that of the MetricsCluster they belong to
 
@@ -38,6 +39,8 @@ CONFIG_DIRECTORY = "/etc/metricscluster/config"
 CONFIG_FILE = f"{CONFIG_DIRECTORY}/config.json"
 KEY_DIRECTORY = "/etc/metricscluster/keys"
 USER_DIRECTORY = "/etc/metricscluster/users"
+TLS_DIRECTORY = "/etc/metricscluster/tls"  # the store's certificate and key; of agents what they check it with
+NATS_DIRECTORY = "/etc/metricscluster/nats"
 TOKEN_DIRECTORY = "/var/run/secrets/metricscluster"  # noqa: S105 (a folder)
 API_SERVER_DIRECTORY = "/var/run/secrets/apiserver"
 STORE_DIRECTORY = "/var/lib/metricstore"
@@ -50,6 +53,14 @@ ADMIN_TOKEN = "admin-token"  # noqa: S105 (an entry of the Secret)
 AGENT_TOKEN = "agent-token"  # noqa: S105
 LOGIN_PRIVATE_KEY = "login-private.pem"  # RSA, with which the store signs the tokens of those who log in
 LOGIN_PUBLIC_KEY = "login-public.pem"
+CERTIFICATE, CERTIFICATE_KEY, AUTHORITY = "tls.crt", "tls.key", "ca.crt"  # entries of Secrets, as Kubernetes names them
+NATS_CREDENTIALS, NATS_PASSWORD = "nats.creds", "password"
+# The second place of a public key, or of a pair for logins: the next before a rotation, the one before after it, else the same.
+OTHER_PUBLIC_KEY = "public-other.key"
+OTHER_LOGIN_PRIVATE_KEY = "login-private-other.pem"
+OTHER_LOGIN_PUBLIC_KEY = "login-public-other.pem"
+NEXT_PRIVATE_KEY = "private-next.key"  # there while the next keys are announced
+KEYS_ANNOTATION = f"{GROUP}/keys"  # on the Secret: which generation signs, and how far a rotation is
 DATA_VOLUME = "data"
 
 
@@ -78,9 +89,9 @@ def claim(name: str) -> str:
     return f"{DATA_VOLUME}-{store(name)}-0"
 
 
-def store_url(name: str, namespace: str) -> str:
+def store_url(name: str, namespace: str, *, tls: bool) -> str:
     """Where clients in the cluster reach the store."""
-    return f"http://{store(name)}.{namespace}.svc:{STORE_API_PORT}"
+    return f"{'https' if tls else 'http'}://{store(name)}.{namespace}.svc:{STORE_API_PORT}"
 
 
 def cluster_role(prefix: str, right: str) -> str:

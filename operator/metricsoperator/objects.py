@@ -14,6 +14,10 @@ class Retry(MetricsError):
     """It did not work now; worth trying again later."""
 
 
+class Away(Retry):
+    """The API server does not answer: whatever else is asked of it would wait as long."""
+
+
 class Refused(MetricsError):
     """The API server said no; trying again is pointless until something changes."""
 
@@ -22,14 +26,21 @@ class Refused(MetricsError):
         self.status = status
 
 
+class NameTaken(Refused):
+    """An object of that name is somebody else's."""
+
+
 class Objects(Protocol):
     """What reconciling needs of the API server."""
 
     async def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
         """One object; None when there is none."""
 
-    async def list(self, kind: str, namespace: str, labels: str) -> list[Manifest]:
-        """The objects with these labels; namespace "" for all."""
+    async def list(self, kind: str, namespace: str, labels: str, fields: str = "") -> list[Manifest]:
+        """The objects with these labels and fields; namespace "" for all."""
+
+    async def served(self, group: str, version: str) -> frozenset[str]:
+        """The plurals of the kinds that the API server has of a group; none where it does not know the group."""
 
     async def create(self, manifest: Manifest) -> Manifest:
         """A new object; Refused with status 409 when there is one of that name."""
@@ -37,5 +48,11 @@ class Objects(Protocol):
     async def apply(self, manifest: Manifest, subresource: str = "") -> Manifest:
         """The object, made so by server-side apply. What others own in it stays."""
 
-    async def delete(self, manifest: Manifest) -> None:
-        """The object gone, if it still is this one (by uid)."""
+    async def merge(self, kind: str, namespace: str, name: str, change: Manifest) -> Manifest:
+        """The object with these fields changed, None removing one (RFC 7396).
+
+        With a resourceVersion in it Retry when the object is not of that version any more.
+        """
+
+    async def delete(self, manifest: Manifest, *, orphan: bool = False) -> None:
+        """The object gone, if it still is this one (by uid); `orphan`: what it owns stays, and has no owner any more."""

@@ -41,6 +41,7 @@ class Observed:
     def __init__(self) -> None:
         self._items: dict[tuple[str, str, str], tuple[int, Manifest]] = {}  # (kind, namespace, name) -> (when, object)
         self._clock = 0
+        self.served: frozenset[str] = frozenset()  # the kinds of monitors that the API server has
 
     def tick(self) -> int:
         """A moment: what is put afterwards is newer than a list that began then."""

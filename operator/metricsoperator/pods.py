@@ -4,7 +4,9 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from metricsoperator.fields import Amounts, Annotations, LabelKey, Labels, LabelValue, ObjectName, Part, described
+from metricsoperator.fields import OPTIONAL_OBJECT_PATTERN, Amounts, Annotations, Labels, ObjectName, Part, described, rule
+from metricsoperator.placement import Affinity, Toleration, Tolerations
+from metricwire.units import amount
 
 
 class PullSecret(Part, frozen=True):
@@ -36,40 +38,48 @@ class Image(Part, frozen=True):
         Literal["IfNotPresent", "Always", "Never"], described("When the kubelet asks the registry for the image.")
     ] = "IfNotPresent"
     pull_secrets: Annotated[
-        tuple[PullSecret, ...], Meta(max_length=8), described("Secrets with credentials for the registry.")
+        tuple[PullSecret, ...], Meta(max_length=8), described("Secrets with credentials for the registry.", list_key="name")
     ] = ()
 
 
+_RESOURCES = "expected each request to be no more than the limit of the same name"
+
+
 class Resources(Part, frozen=True):
-    """Compute resources of the container; an entry replaces ours of the same name."""
+    """Compute resources of the container: cpu, memory, ephemeral-storage. An entry replaces ours of the same name."""
 
-    requests: Annotated[Amounts, described("What the scheduler reserves: cpu, memory.")] = field(default_factory=dict)
-    limits: Annotated[Amounts, described("What the container may use at most: cpu, memory.")] = field(default_factory=dict)
+    requests: Annotated[Amounts, described("What the scheduler reserves; a limit of ours that is less is raised to it.")] = (
+        field(default_factory=dict)
+    )
+    limits: Annotated[
+        Amounts, described("What the container may use at most; a request of ours that is more is lowered to it.")
+    ] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, least in self.requests.items():
+            if name in self.limits and amount(least) > amount(self.limits[name]):
+                raise ValueError(_RESOURCES)
 
 
-class Toleration(Part, frozen=True):
-    """A taint that pods put up with, as in a pod's spec."""
-
-    key: Annotated[LabelKey | None, described("Key of the taint; none with operator Exists: every taint.")] = None
-    operator: Annotated[Literal["Exists", "Equal"], described("Whether the taint's value matters.")] = "Equal"
-    value: Annotated[LabelValue | None, described("Value of the taint, with operator Equal.")] = None
-    effect: Annotated[
-        Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None, described("Effect of the taint; none: every effect.")
-    ] = None
-    toleration_seconds: Annotated[
-        Annotated[int, Meta(ge=0, le=10**9)] | None, described("How long NoExecute is put up with, in seconds; none: for ever.")
-    ] = None
+_RESOURCES_RULE = rule(
+    "!has(self.requests) || !has(self.limits) || self.requests.all(name, !(name in self.limits) ||"
+    " quantity(string(self.requests[name])).compareTo(quantity(string(self.limits[name]))) <= 0)",
+    _RESOURCES,
+)
 
 
 class Pod(Part, frozen=True):
     """What may be said about the pods of a part."""
 
-    resources: Annotated[Resources, described("Compute resources, where ours do not fit.")] = Resources()
+    resources: Annotated[Resources, described("Compute resources, where ours do not fit.", rules=[_RESOURCES_RULE])] = (
+        Resources()
+    )
     node_selector: Annotated[Labels, described("Labels that a node must have.")] = field(default_factory=dict)
-    tolerations: Annotated[tuple[Toleration, ...], Meta(max_length=32), described("Taints that the pods put up with.")] = ()
+    tolerations: Annotated[Tolerations, Meta(max_length=32), described("Taints that the pods put up with.")] = ()
+    affinity: Annotated[Affinity, described("Nodes to be on, with more words than nodeSelector has.")] = Affinity()
     priority_class_name: Annotated[
         str,
-        Meta(pattern=r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)?$", max_length=253, extra={"expected": "a PriorityClass"}),
+        Meta(pattern=OPTIONAL_OBJECT_PATTERN, max_length=253, extra={"expected": "a PriorityClass"}),
         described("PriorityClass of the pods; empty: the cluster's default."),
     ] = ""
     labels: Annotated[Labels, described("Further labels; ours cannot be replaced.")] = field(default_factory=dict)
@@ -80,5 +90,5 @@ class AgentPod(Pod, frozen=True):
     """As Pod; agents run on every node unless told otherwise."""
 
     tolerations: Annotated[
-        tuple[Toleration, ...], Meta(max_length=32), described("Taints that the pods put up with; by default every one.")
+        Tolerations, Meta(max_length=32), described("Taints that the pods put up with; by default every one.")
     ] = (Toleration(operator="Exists"),)

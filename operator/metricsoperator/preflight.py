@@ -5,7 +5,7 @@ from typing import Any
 
 from metricsoperator import names
 from metricsoperator.kinds import access_reviews
-from metricsoperator.objects import Objects, Refused
+from metricsoperator.objects import Objects, Refused, Retry
 from metricwire.errors import SettingsError
 
 ATTEMPTS, PAUSE = 30, 2.0  # seconds between attempts: the CRD and the Role may be applied in the same moment as the operator
@@ -16,8 +16,12 @@ async def check(objects: Objects, namespace: str, *, cluster: bool, attempts: in
 
     `cluster`: whether the right to bind ClusterRoles is needed.
     """
+    missing: list[str] = []
     for attempt in range(attempts):
-        missing = await _missing(objects, namespace, cluster=cluster)
+        try:
+            missing = await _missing(objects, namespace, cluster=cluster)
+        except Retry as error:
+            missing = [f"an API server that answers: {error}"]
         if not missing:
             return
         if attempt < attempts - 1:
@@ -28,8 +32,9 @@ async def check(objects: Objects, namespace: str, *, cluster: bool, attempts: in
 async def _missing(objects: Objects, namespace: str, *, cluster: bool) -> list[str]:
     """What is missing, each in a phrase that names it."""
     missing = []
-    for review in access_reviews(namespace, cluster=cluster):
-        answer = await objects.create(review)
+    reviews = access_reviews(namespace, cluster=cluster)
+    answers = await asyncio.gather(*(objects.create(review) for review in reviews))
+    for review, answer in zip(reviews, answers, strict=True):
         if not answer.get("status", {}).get("allowed"):
             right = review["spec"]["resourceAttributes"]
             where = f"in namespace {right['namespace']}" if "namespace" in right else "in all namespaces (a ClusterRole)"

@@ -42,7 +42,7 @@ def _schema(form: Form, path: str) -> dict[str, Any]:
     if "between" in form.extra:
         rules.append(_between(path, *form.extra["between"]))
     if "list_key" in form.extra:
-        schema |= {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [form.extra["list_key"]]}
+        schema |= {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": form.extra["list_key"].split()}
     if "format" in form.extra:
         schema["format"] = form.extra["format"]
     return schema | ({"x-kubernetes-validations": rules} if rules else {})
@@ -62,7 +62,8 @@ def _type_schema(found: inspect.Type, path: str) -> dict[str, Any]:
         case inspect.DictType():
             schema = _map_schema(found, path)
         case inspect.VarTupleType():
-            schema = {"type": "array", "items": _schema(unwrapped(found.item_type), f"{path}[]"), "maxItems": found.max_length}
+            items = _schema(unwrapped(found.item_type), f"{path}[]")
+            schema = _given(type="array", items=items, minItems=found.min_length or None, maxItems=found.max_length)
         case inspect.LiteralType():
             schema = {"type": "string", "enum": list(found.values)}
         case inspect.UnionType():
@@ -81,7 +82,8 @@ def _type_schema(found: inspect.Type, path: str) -> dict[str, Any]:
 def _map_schema(found: inspect.DictType, path: str) -> dict[str, Any]:
     key = unwrapped(found.key_type)
     assert isinstance(key.type, inspect.StrType)
-    keys = rule(f"self.all(key, key.matches('{key.type.pattern}'))", f"{path}: each key must be {key.extra['expected']}")
+    fits = f"size(key) <= {key.type.max_length} && key.matches(r'{key.type.pattern}')"
+    keys = rule(f"self.all(key, {fits})", f"{path}: each key must be {key.extra['expected']}")
     return _given(
         type="object",
         additionalProperties=_schema(unwrapped(found.value_type), path),

@@ -1,8 +1,8 @@
 """The custom resource as values: the one source of its schema, defaults, bounds and documentation.
 
 `parse` makes a validated MetricsCluster of a YAML document or of what the API server returns. Parts of it are in agents.py,
-auth.py and pods.py. A field is here only when something acts on it. Descriptions are what `kubectl explain` and
-docs/reference-metricscluster.md show.
+auth.py, monitoring.py, nats.py and pods.py. A field is here only when something acts on it. Descriptions are what `kubectl
+explain` and docs/reference-metricscluster.md show.
 """
 
 import re
@@ -11,21 +11,27 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
-from metricsoperator.agents import NodeAgent
+from metricsoperator.agents import NODE_AGENT_RULES, NodeAgent
 from metricsoperator.auth import Auth
 from metricsoperator.checking import convert, shown
 from metricsoperator.fields import (
+    OPTIONAL_OBJECT_PATTERN,
     Annotations,
     BodySize,
     Interval,
     MemorySize,
+    Name,
+    OptionalName,
     Part,
     Retention,
     VolumeSize,
     described,
     rule,
 )
-from metricsoperator.names import API_VERSION, KIND, NAME_EXPECTED, NAME_PATTERN
+from metricsoperator.monitoring import Prometheus
+from metricsoperator.names import API_VERSION, KIND, NAME_EXPECTED, NAME_PATTERN, store_url
+from metricsoperator.nats import RULES as NATS_RULES
+from metricsoperator.nats import Nats
 from metricsoperator.pods import Image, Pod
 from metricwire.catalog import BY_NAME
 from metricwire.errors import BadInput
@@ -52,6 +58,11 @@ class MetricRule(Part, frozen=True):
         Literal["sum", "avg", "none"] | None,
         described("How samples of parts (threads, filesystems) make the value of the host."),
     ] = None
+    unit: Annotated[
+        str,
+        Meta(pattern=r"^[ -~]*$", max_length=32, extra={"expected": "a unit such as F/s, of 32 characters at most"}),
+        described("Unit of the samples, as Prometheus is told; metrics of the built-in catalogue have theirs."),
+    ] = ""
 
 
 class Storage(Part, frozen=True):
@@ -60,23 +71,28 @@ class Storage(Part, frozen=True):
     size: Annotated[
         VolumeSize,
         described(
-            "Size of the volume; it can grow where the StorageClass allows it, never shrink.",
-            rules=[
-                rule(
-                    "quantity(self).compareTo(quantity(oldSelf)) >= 0",
-                    "spec.store.storage.size cannot shrink: a size equal to or larger than the present one is allowed",
-                )
-            ],
+            "Size of the volume; it can grow where the StorageClass allows it, and be set back to what the volume still has;"
+            " volumes never shrink."
         ),
     ] = "10Gi"
     class_name: Annotated[
         str,
-        Meta(pattern=r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)?$", max_length=253, extra={"expected": "a StorageClass"}),
+        Meta(pattern=OPTIONAL_OBJECT_PATTERN, max_length=253, extra={"expected": "a StorageClass"}),
         described(
             "StorageClass of the volume; empty: the cluster's default. Immutable.",
             rules=[rule("self == oldSelf", "spec.store.storage.className is immutable: a volume cannot change its class")],
         ),
     ] = ""
+    access_mode: Annotated[
+        Literal["ReadWriteOnce", "ReadWriteOncePod"],
+        described(
+            "ReadWriteOncePod lets no second pod of the same node have the volume; not every StorageClass knows it. With either"
+            " a second store is kept out by a lock in the folder. Immutable.",
+            rules=[
+                rule("self == oldSelf", "spec.store.storage.accessMode is immutable: a volume cannot change how it is used")
+            ],
+        ),
+    ] = "ReadWriteOnce"
     when_deleted: Annotated[
         Literal["Retain", "Delete"], described("What becomes of the volume when the MetricsCluster is deleted.")
     ] = "Retain"
@@ -93,6 +109,19 @@ class StoreRetention(Part, frozen=True):
             "What becomes of older samples: deleted, or kept on the volume as Parquet files, from where they are answered."
         ),
     ] = "none"
+
+
+class StoreTls(Part, frozen=True):
+    """TLS of the store's API; health and metrics, on a port of their own, do without."""
+
+    secret_name: Annotated[
+        OptionalName,
+        described(
+            "Secret of type kubernetes.io/tls in the same namespace, for <name>-store.<namespace>.svc: with it the API speaks"
+            " TLS only. Agents check it with the entry ca.crt, or without that with the system's authorities. Renewed ones"
+            " count without a restart. Empty: no TLS."
+        ),
+    ] = ""
 
 
 class Limits(Part, frozen=True):
@@ -122,6 +151,7 @@ class Store(Part, frozen=True):
     storage: Annotated[Storage, described("The volume.")] = Storage()
     retention: Annotated[StoreRetention, described("How long samples are kept.")] = StoreRetention()
     limits: Annotated[Limits, described("Limits that protect the store.")] = Limits()
+    tls: Annotated[StoreTls, described("TLS of its API.")] = StoreTls()
     service: Annotated[StoreService, described("The Service by which clients reach it.")] = StoreService()
     pod: Annotated[Pod, described("Resources, placement, labels of its pod.")] = Pod()
 
@@ -129,15 +159,7 @@ class Store(Part, frozen=True):
 class Spec(Part, frozen=True):
     """The desired state."""
 
-    cluster_name: Annotated[
-        str,
-        Meta(
-            pattern=r"^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$",
-            max_length=63,
-            extra={"expected": "a cluster's name such as fritz"},
-        ),
-        described("The cluster tag of all samples; empty: metadata.name. Immutable."),
-    ] = ""
+    cluster_name: Annotated[Name, described("The cluster tag of all samples; empty: metadata.name. Immutable.")] = ""
     paused: Annotated[bool, described("While true the operator looks and reports, and changes nothing.")] = False
     image: Annotated[Image, described("Where the images of store and agents come from.")] = Image()
     metrics: Annotated[
@@ -146,8 +168,10 @@ class Spec(Part, frozen=True):
         described("Additions to and changes of the built-in catalogue.", list_key="name"),
     ] = ()
     store: Annotated[Store, described("The metric store.")] = Store()
-    node_agent: Annotated[NodeAgent, described("The agents on the nodes.")] = NodeAgent()
+    node_agent: Annotated[NodeAgent, described("The agents on the nodes.", rules=NODE_AGENT_RULES)] = NodeAgent()
     auth: Annotated[Auth, described("Who may talk to the store and the agents.")] = Auth()
+    prometheus: Annotated[Prometheus, described("How Prometheus finds store and agents.")] = Prometheus()
+    nats: Annotated[Nats, described("NATS, on the way to the store.", rules=NATS_RULES)] = Nats()
 
 
 class MetricsCluster(Struct, frozen=True, kw_only=True):
@@ -164,6 +188,11 @@ class MetricsCluster(Struct, frozen=True, kw_only=True):
         """The cluster tag of its samples."""
         return self.spec.cluster_name or self.name
 
+    @property
+    def store_url(self) -> str:
+        """Where clients in the cluster reach the store."""
+        return store_url(self.name, self.namespace, tls=bool(self.spec.store.tls.secret_name))
+
 
 def parse(document: Mapping[str, Any]) -> MetricsCluster:
     """The resource in `document`, defaults filled in. BadInput: `<path of the field>: <what is wrong, what is allowed>`."""
@@ -178,6 +207,9 @@ def parse(document: Mapping[str, Any]) -> MetricsCluster:
         raise BadInput(f"metadata.name: expected {NAME_EXPECTED}, got {shown(name)}")
     spec = convert(document.get("spec") or {}, Spec, "spec")
     _check_metrics(spec)
+    _check_nats(spec)
+    if spec.node_agent.textfile.directory and not spec.node_agent.host_mounts:
+        raise BadInput("spec.nodeAgent.textfile.directory: expected nothing where hostMounts is false")
     statsd = spec.node_agent.statsd
     if statsd.host_port and not statsd.enabled:
         raise BadInput("spec.nodeAgent.statsd.hostPort: expected false where enabled is false")
@@ -191,14 +223,26 @@ def parse(document: Mapping[str, Any]) -> MetricsCluster:
 
 
 def _check_metrics(spec: Spec) -> None:
-    """Each metric is there once; one that our agents send is kept as often as they send it, else samples are lost or null."""
-    names = [metric.name for metric in spec.metrics]
+    """A metric that our agents send is kept as often as they send it, else samples are lost or null."""
     interval = spec.node_agent.interval
     for number, metric in enumerate(spec.metrics):
-        if metric.name in names[:number]:
-            raise BadInput(f"spec.metrics[{number}].name: expected each metric once, got {metric.name!r} again")
         if metric.name in BY_NAME and metric.frequency and duration(metric.frequency) != duration(interval):
             raise BadInput(
                 f"spec.metrics[{number}].frequency: expected {interval}, the agents' interval, or nothing"
                 f" for a metric of the built-in catalogue, got {metric.frequency!r}"
             )
+        if metric.name in BY_NAME and metric.unit:
+            raise BadInput(f"spec.metrics[{number}].unit: expected nothing for a metric of the built-in catalogue")
+
+
+def _check_nats(spec: Spec) -> None:
+    """What the rules of the schema say too."""
+    nats, delivery = spec.nats, spec.node_agent.delivery
+    if nats.subscriptions and not nats.url:
+        raise BadInput("spec.nats.url: expected NATS servers where there are subscriptions")
+    if nats.username and not nats.credentials_secret:
+        raise BadInput("spec.nats.credentialsSecret: expected a Secret with the password of spec.nats.username")
+    if delivery.by == "NATS" and not delivery.subject:
+        raise BadInput("spec.nodeAgent.delivery.subject: expected a NATS subject where by is NATS")
+    if delivery.by == "NATS" and not nats.url:
+        raise BadInput("spec.nats.url: expected NATS servers where spec.nodeAgent.delivery.by is NATS")

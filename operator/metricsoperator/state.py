@@ -7,6 +7,7 @@ from msgspec import Meta
 from metricsoperator.fields import Part, described
 
 ConditionType = Literal["Ready", "StoreAvailable", "AgentsAvailable", "Progressing", "Degraded"]
+_SIZE = Meta(max_length=32)
 Truth = Literal["True", "False", "Unknown"]
 
 
@@ -23,12 +24,27 @@ class Condition(Part, frozen=True):
     observed_generation: Annotated[int | None, described("Generation of the resource that this is about.")] = None
 
 
+class VolumeState(Part, frozen=True):
+    """A volume of the store."""
+
+    name: Annotated[str, Meta(max_length=253), described("Name of the volume claim.")]
+    requested: Annotated[Annotated[str, _SIZE] | None, described("Size that the claim asks for.")] = None
+    capacity: Annotated[Annotated[str, _SIZE] | None, described("Size that the volume has.")] = None
+    state: Annotated[
+        str | None,
+        described("Phase of the claim (Bound, Pending), or what it waits for, such as FileSystemResizePending."),
+    ] = None
+
+
 class StoreState(Part, frozen=True):
     """The store."""
 
     endpoint: Annotated[str | None, described("URL of the store within the cluster.")] = None
     ready_replicas: Annotated[int | None, described("Store pods that are ready.")] = None
     version: Annotated[str | None, described("Version of the store, the tag of its image.")] = None
+    volumes: Annotated[
+        tuple[VolumeState, ...], Meta(max_length=16), described("Its volumes, while they grow too.", list_key="name")
+    ] = ()
 
 
 class AgentsState(Part, frozen=True):
@@ -40,6 +56,17 @@ class AgentsState(Part, frozen=True):
     nodes: Annotated[str | None, described("Ready and desired as one text, for the table.")] = None
 
 
+class KeysState(Part, frozen=True):
+    """The generated keys."""
+
+    generation: Annotated[int | None, described("Generation of the keys that sign now.")] = None
+    next: Annotated[int | None, described("Generation that is announced: it counts already, and will sign.")] = None
+    next_signs: Annotated[str | None, Meta(description="When the announced keys sign.", extra={"format": "date-time"})] = None
+    old_ends: Annotated[str | None, Meta(description="When the keys before stop to count.", extra={"format": "date-time"})] = (
+        None
+    )
+
+
 class Status(Part, frozen=True):
     """The observed state."""
 
@@ -49,3 +76,4 @@ class Status(Part, frozen=True):
     ] = ()
     store: Annotated[StoreState, described("The store.")] = StoreState()
     node_agents: Annotated[AgentsState, described("The agents on the nodes.")] = AgentsState()
+    keys: Annotated[KeysState, described("The generated keys.")] = KeysState()

@@ -11,9 +11,11 @@ from typing import Any
 import msgspec
 
 from metricsoperator import names
+from metricsoperator.reasons import Reason
 from metricsoperator.spec import MetricsCluster
-from metricsoperator.state import AgentsState, Condition, ConditionType, Status, StoreState
+from metricsoperator.state import AgentsState, Condition, ConditionType, KeysState, Status, StoreState, VolumeState
 from metricsoperator.trouble import Trouble
+from metricwire.units import quantity
 
 Manifest = dict[str, Any]
 _LONGEST = 1000  # characters of a message, within the schema's limit
@@ -28,19 +30,23 @@ class Sight:
     faults: Sequence[Trouble] = ()
     troubles: dict[str, Trouble] = field(default_factory=dict)  # component -> why its pods do not run
     limits: Sequence[Trouble] = ()  # what cannot be had here, while all that runs is as wanted
+    answering: bool = False  # a pod of the store is ready, whatever the StatefulSet's numbers are about
+    waiting: bool = False  # the agents keep their image until the store runs the new one
+    volumes: tuple[VolumeState, ...] = ()
+    keys: KeysState = field(default_factory=KeysState)
 
 
 def observe(cluster: MetricsCluster, sight: Sight, before: Status, now: str) -> Status:
     """The status; conditions that stay as they are keep their transition time, others get `now` (RFC 3339)."""
     store, agents = sight.stateful_set or {}, sight.daemon_set or {}
-    store_said = _store_available(cluster, store, sight.troubles.get(names.STORE))
+    store_said = _store_available(cluster, store, sight)
     agents_said = _agents_available(cluster, agents, sight.troubles.get(names.AGENT))
     said = [
         _ready(store_said, agents_said, sight.faults),
         store_said,
         agents_said,
-        _progressing(cluster, store, agents),
-        _degraded(sight, store_said, agents_said),
+        _progressing(cluster, sight),
+        _degraded(sight, agents_said),
     ]
     counts = agents.get("status", {})
     desired, ready = counts.get("desiredNumberScheduled", 0), counts.get("numberReady", 0)
@@ -49,24 +55,29 @@ def observe(cluster: MetricsCluster, sight: Sight, before: Status, now: str) -> 
         observed_generation=cluster.generation,
         conditions=_dated(said, cluster.generation, before, now),
         store=StoreState(
-            endpoint=names.store_url(cluster.name, cluster.namespace),
-            ready_replicas=store.get("status", {}).get("readyReplicas", 0),
-            version=running if _store_rolled(store) else before.store.version,
+            endpoint=cluster.store_url,
+            ready_replicas=max(store.get("status", {}).get("readyReplicas", 0), int(sight.answering)),
+            version=running if store_rolled(store) else before.store.version,
+            volumes=sight.volumes,
         ),
         node_agents=AgentsState(
             desired=desired, ready=ready, updated=counts.get("updatedNumberScheduled", 0), nodes=f"{ready}/{desired}"
         ),
+        keys=sight.keys,
     )
 
 
 def invalid(generation: int, text: str, before: Status, now: str) -> Status:
     """The status of a resource that cannot be understood; what runs is left alone."""
-    said = [_condition("Ready", False, "InvalidSpec", text), _condition("Degraded", True, "InvalidSpec", text)]
+    said = [_condition(of, holds, Reason.INVALID_SPEC, text) for of, holds in _INVALID]
     return msgspec.structs.replace(before, observed_generation=generation, conditions=_dated(said, generation, before, now))
 
 
-def _condition(type: ConditionType, holds: bool, reason: str, message: str) -> Condition:
-    return Condition(type=type, status="True" if holds else "False", reason=reason, message=message[:_LONGEST])
+_INVALID: tuple[tuple[ConditionType, bool], ...] = (("Ready", False), ("Degraded", True))
+
+
+def _condition(type: ConditionType, holds: bool, reason: Reason, message: str) -> Condition:
+    return Condition(type=type, status="True" if holds else "False", reason=str(reason), message=message[:_LONGEST])
 
 
 def _dated(said: list[Condition], generation: int, before: Status, now: str) -> tuple[Condition, ...]:
@@ -86,30 +97,35 @@ def _seen_by_controller(workload: Manifest) -> bool:
     return bool(workload) and observed >= workload["metadata"].get("generation", 1)
 
 
-def _store_available(cluster: MetricsCluster, store: Manifest, trouble: Trouble | None) -> Condition:
-    ready = _seen_by_controller(store) and store["status"].get("readyReplicas", 0) > 0
-    if ready:
-        return _condition("StoreAvailable", True, "Available", "The store answers.")
-    if trouble:
+def store_ready(store: Manifest) -> bool:
+    """Whether the StatefulSet has its pod, and says so of what it is now."""
+    return _seen_by_controller(store) and store["status"].get("readyReplicas", 0) > 0
+
+
+def _store_available(cluster: MetricsCluster, store: Manifest, sight: Sight) -> Condition:
+    if store_ready(store) or sight.answering:
+        return _condition("StoreAvailable", True, Reason.AVAILABLE, "The store answers.")
+    if trouble := sight.troubles.get(names.STORE):
         return _condition("StoreAvailable", False, trouble.reason, trouble.message)
     pod = f"{names.store(cluster.name)}-0"
     text = f"The store is not ready yet; `kubectl describe pod -n {cluster.namespace} {pod}` shows what it waits for."
-    return _condition("StoreAvailable", False, "NotReady", text)
+    return _condition("StoreAvailable", False, Reason.STORE_NOT_READY, text)
 
 
 def _agents_available(cluster: MetricsCluster, agents: Manifest, trouble: Trouble | None) -> Condition:
     counts = agents.get("status", {})
     desired, ready = counts.get("desiredNumberScheduled", 0), counts.get("numberReady", 0)
     text = f"{ready} of {desired} nodes have a ready agent."
-    if not _seen_by_controller(agents):
-        return _condition("AgentsAvailable", False, "NotReady", "The agents are being started.")
+    if "observedGeneration" not in counts:
+        return _condition("AgentsAvailable", False, Reason.AGENTS_NOT_READY, "The agents are being started.")
     if desired == 0:
-        return _condition("AgentsAvailable", False, "NoNodes", "No node fits spec.nodeAgent.pod.nodeSelector and tolerations.")
+        none = "No node fits spec.nodeAgent.pod.nodeSelector and tolerations."
+        return _condition("AgentsAvailable", False, Reason.NO_NODES, none)
     if ready >= desired - _tolerated(cluster, desired):
-        return _condition("AgentsAvailable", True, "Available", text)
+        return _condition("AgentsAvailable", True, Reason.AVAILABLE, text)
     if trouble:
         return _condition("AgentsAvailable", False, trouble.reason, f"{text} {trouble.message}")
-    return _condition("AgentsAvailable", False, "NotReady", text)
+    return _condition("AgentsAvailable", False, Reason.AGENTS_NOT_READY, text)
 
 
 def _tolerated(cluster: MetricsCluster, desired: int) -> int:
@@ -119,26 +135,44 @@ def _tolerated(cluster: MetricsCluster, desired: int) -> int:
 
 
 def _ready(store: Condition, agents: Condition, faults: Sequence[Trouble]) -> Condition:
+    """What is first in the way, with that reason and message."""
     for fault in faults:
         return _condition("Ready", False, fault.reason, fault.message)
     for part in (store, agents):
         if part.status != "True":
-            return _condition("Ready", False, f"{part.type.removesuffix('Available')}{part.reason}", part.message)
-    return _condition("Ready", True, "Ready", f"{store.message} {agents.message}")
+            return _condition("Ready", False, Reason(part.reason), part.message)
+    return _condition("Ready", True, Reason.READY, f"{store.message} {agents.message}")
 
 
-def _progressing(cluster: MetricsCluster, store: Manifest, agents: Manifest) -> Condition:
+def _progressing(cluster: MetricsCluster, sight: Sight) -> Condition:
+    store, agents = sight.stateful_set or {}, sight.daemon_set or {}
     if cluster.spec.paused:
-        return _condition("Progressing", False, "Paused", "spec.paused is true: nothing is changed.")
-    waiting = [
-        part for part, rolled in (("the store", _store_rolled(store)), ("the agents", _agents_rolled(agents))) if not rolled
-    ]
-    if waiting:
-        return _condition("Progressing", True, "RollingOut", f"Pods of {' and '.join(waiting)} are being replaced.")
-    return _condition("Progressing", False, "UpToDate", "All pods are as the resource says.")
+        return _condition("Progressing", False, Reason.PAUSED, "spec.paused is true: nothing is changed.")
+    if sight.waiting:
+        text = "The agents get their new image when the store runs its own and is ready."
+        return _condition("Progressing", True, Reason.WAITING_FOR_STORE, text)
+    made_anew = sight.answering and "observedGeneration" not in store.get("status", {})  # around its pod, which goes on
+    parts = (("the store", store_rolled(store) or made_anew), ("the agents", _agents_rolled(agents)))
+    if replaced := [part for part, rolled in parts if not rolled]:
+        text = f"Pods of {' and '.join(replaced)} are being replaced."
+        return _condition("Progressing", True, Reason.ROLLING_OUT, text)
+    for volume in sight.volumes:
+        if growing(volume):
+            text = f"Volume {volume.name} has {volume.capacity} of {volume.requested}: {volume.state}."
+            return _condition("Progressing", True, Reason.VOLUME_GROWING, text)
+    if sight.keys.next_signs:
+        text = f"Keys of generation {sight.keys.next} count already, and sign from {sight.keys.next_signs}."
+        return _condition("Progressing", True, Reason.ROTATING_KEYS, text)
+    return _condition("Progressing", False, Reason.UP_TO_DATE, "All pods are as the resource says.")
 
 
-def _store_rolled(store: Manifest) -> bool:
+def growing(volume: VolumeState) -> bool:
+    """Whether the volume has less than its claim asks for."""
+    return bool(volume.requested and volume.capacity) and quantity(str(volume.capacity)) < quantity(str(volume.requested))
+
+
+def store_rolled(store: Manifest) -> bool:
+    """Whether the store's pod is as the StatefulSet says now, and ready."""
     status = store.get("status", {})
     return (
         _seen_by_controller(store)
@@ -153,11 +187,12 @@ def _agents_rolled(agents: Manifest) -> bool:
     return _seen_by_controller(agents) and status.get("updatedNumberScheduled", 0) >= status.get("desiredNumberScheduled", 0)
 
 
-def _degraded(sight: Sight, store: Condition, agents: Condition) -> Condition:
+def _degraded(sight: Sight, agents: Condition) -> Condition:
     wrong = [*sight.faults, *sight.troubles.values(), *sight.limits]
     if wrong:
-        return _condition("Degraded", True, wrong[0].reason, " ".join(each.message for each in wrong))
+        text = " ".join(dict.fromkeys(each.message for each in wrong))
+        return _condition("Degraded", True, wrong[0].reason, text)
     counts = (sight.daemon_set or {}).get("status", {})
     if agents.status == "True" and counts.get("numberReady", 0) < counts.get("desiredNumberScheduled", 0):
-        return _condition("Degraded", True, "AgentsMissing", agents.message)
-    return _condition("Degraded", False, "AsWanted", "Nothing is known to be wrong.")
+        return _condition("Degraded", True, Reason.AGENTS_MISSING, agents.message)
+    return _condition("Degraded", False, Reason.AS_WANTED, "Nothing is known to be wrong.")

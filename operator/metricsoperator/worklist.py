@@ -21,6 +21,10 @@ class Worklist(Generic[Key]):
         self._timers: dict[Key, asyncio.TimerHandle] = {}
         self._wake = asyncio.Event()
 
+    def waiting(self) -> int:
+        """How many keys wait for a worker."""
+        return len(self._waiting)
+
     def add(self, key: Key) -> None:
         """Something about the key has changed."""
         if key in self._running:

@@ -98,6 +98,11 @@ def clients(nodes: list[str], seconds_to_ready: float) -> dict[str, str]:
     return pods
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """First what needs a cluster without an installation, last what looks back at all others."""
+    items.sort(key=lambda item: {"test_helm.py": 0, "test_rights.py": 2}.get(item.path.name, 1))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     report = yield

@@ -55,7 +55,7 @@ def apply(*documents: dict[str, Any]) -> None:
     run("kubectl", "apply", "-f", "-", stdin=yaml.safe_dump_all(documents))
 
 
-def chart() -> str:
+def chart(*arguments: str) -> str:
     images = ["--set", f"image.registry={REGISTRY}", "--set", f"image.tag={TAG}"]
     command = [
         "helm",
@@ -66,6 +66,7 @@ def chart() -> str:
         NAMESPACE,
         *images,
         *HELM_ARGUMENTS,
+        *arguments,
     ]
     return run(*command).stdout
 

@@ -62,7 +62,9 @@ def test_status(nodes: list[str]) -> None:
         "endpoint": f"http://fritz-store.{k.NAMESPACE}.svc:8082",
         "readyReplicas": 1,
         "version": k.TAG,
+        "volumes": [{"name": f"data-{k.NAME}-store-0", "requested": "1Gi", "capacity": "1Gi", "state": "Bound"}],
     }
+    assert status["keys"] == {"generation": 1}
     count = len(nodes)
     assert status["nodeAgents"] == {"desired": count, "ready": count, "updated": count, "nodes": f"{count}/{count}"}
 
@@ -72,9 +74,12 @@ def test_keys_are_made_once() -> None:
     assert sorted(entries) == [
         "admin-token",
         "agent-token",
+        "login-private-other.pem",
         "login-private.pem",
+        "login-public-other.pem",
         "login-public.pem",
         "private.key",
+        "public-other.key",
         "public.key",
     ]
     assert len(base64.b64decode(base64.b64decode(entries["public.key"]))) == 32

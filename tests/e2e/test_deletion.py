@@ -25,7 +25,7 @@ def grow() -> None:
     def done() -> bool:
         claim = k.get("persistentvolumeclaim", f"data-{ALSO}-store-0")
         conditions = k.get("metricscluster", ALSO)["status"]["conditions"]
-        told = any("resize" in condition["message"] for condition in conditions if condition["type"] == "Degraded")
+        told = any(condition["reason"] == "VolumeCannotGrow" for condition in conditions if condition["type"] == "Degraded")
         return told or bool(claim["spec"]["resources"]["requests"]["storage"] == "2Gi")
 
     k.eventually(done, seconds=15, what="the claim has grown")

@@ -39,3 +39,15 @@ def test_store_and_agents_have_the_rights_they_use_and_no_others() -> None:
     tokens = {name: volumes[name]["projected"]["sources"][0]["serviceAccountToken"] for name in ("token", "apiserver")}
     assert tokens["token"]["audience"] == "metricscluster"
     assert "audience" not in tokens["apiserver"] or tokens["apiserver"]["audience"] != "metricscluster"
+
+
+def test_the_schema_reads_like_documentation() -> None:
+    """Each field of the spec is explained, by its short name too."""
+    for path, words in (
+        ("store", "Limits that protect the store."),
+        ("store.limits", "Memory that the store may use"),
+        ("store.tls", "with it the API speaks TLS only"),
+        ("nodeAgent.statsd", "Whether agents take StatsD."),
+    ):
+        said = " ".join(k.kubectl("explain", f"mxc.spec.{path}").split())
+        assert words in said, said

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from metricsoperator.manifests.metadata import Site
-from metricsoperator.objects import Manifest, Refused
+from metricsoperator.objects import Manifest, Refused, Retry
 from metricsoperator.spec import MetricsCluster, parse
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -31,13 +31,14 @@ FULL: dict[str, Any] = {
     "clusterName": "fritz-hpc",
     "image": {"registry": "mirror.example", "tag": "2.0.0", "pullPolicy": "Always", "pullSecrets": [{"name": "mirror"}]},
     "metrics": [
-        {"name": "flops_any", "frequency": "60s", "aggregation": "sum"},
+        {"name": "flops_any", "frequency": "60s", "aggregation": "sum", "unit": "F/s"},
         {"name": "cpu_user", "aggregation": "none"},
     ],
     "store": {
         "storage": {"size": "20Gi", "className": "fast", "whenDeleted": "Delete"},
         "retention": {"memory": "7d"},
         "limits": {"series": 2000, "bodyBytes": "1Mi", "memory": "1Gi"},
+        "tls": {"secretName": "store-tls"},
         "service": {"type": "LoadBalancer", "annotations": {"lb.example/internal": "true"}},
         "pod": {
             "resources": {"requests": {"cpu": 2}, "limits": {"memory": "3Gi"}},
@@ -67,6 +68,14 @@ FULL: dict[str, Any] = {
         "loginUsers": {"secretName": "users"},
         "loginKeys": [{"secretName": "login", "privateKey": "tls.key", "publicKey": "tls.pub"}],
         "anonymousAgents": True,
+    },
+    "prometheus": {"labels": {"release": "prometheus"}, "interval": "15s", "namespaces": ["observability"]},
+    "nats": {
+        "url": "tls://nats.messaging:4222,nats://10.0.0.1",
+        "subscriptions": [{"subject": "hpc-nats"}, {"subject": "metrics.>", "cluster": "alex", "stream": "METRICS"}],
+        "username": "metricstore",
+        "credentialsSecret": "nats-login",
+        "caSecret": "nats-ca",
     },
 }
 
@@ -105,8 +114,15 @@ class Server:
     async def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
         return copy.deepcopy(self.items.get((kind, namespace, name)))
 
-    async def list(self, kind: str, namespace: str, labels: str) -> list[Manifest]:
-        return [copy.deepcopy(item) for (of, where, _), item in self.items.items() if of == kind and namespace in ("", where)]
+    async def list(self, kind: str, namespace: str, labels: str, fields: str = "") -> list[Manifest]:
+        found = [item for (of, where, _), item in self.items.items() if of == kind and namespace in ("", where)]
+        if labels:
+            wanted = dict(pair.split("=") for pair in labels.split(","))
+            found = [item for item in found if wanted.items() <= item["metadata"].get("labels", {}).items()]
+        if fields:
+            name = dict(pair.split("=") for pair in fields.split(","))["involvedObject.name"]
+            found = [item for item in found if item["involvedObject"]["name"] == name]
+        return copy.deepcopy(found)
 
     async def create(self, manifest: Manifest) -> Manifest:
         self._write("create", manifest)
@@ -123,8 +139,16 @@ class Server:
         merged["metadata"] = found["metadata"] | merged["metadata"]
         return self.keep(merged)
 
-    async def delete(self, manifest: Manifest) -> None:
-        self._write("delete", manifest)
+    async def merge(self, kind: str, namespace: str, name: str, change: Manifest) -> Manifest:
+        found = self.items[kind, namespace, name]
+        self._write("merge", found)
+        version = change.get("metadata", {}).get("resourceVersion", found["metadata"]["resourceVersion"])
+        if version != found["metadata"]["resourceVersion"]:
+            raise Retry("the object has been modified")
+        return self.keep(_merged(found, change))
+
+    async def delete(self, manifest: Manifest, *, orphan: bool = False) -> None:
+        self._write("orphan" if orphan else "delete", manifest)
         about = manifest["metadata"]
         del self.items[manifest["kind"], about.get("namespace", ""), about["name"]]
 
@@ -132,6 +156,14 @@ class Server:
         if fault := self.faults.get(manifest["kind"]):
             raise fault
         self.writes.append((verb, manifest["kind"], manifest["metadata"]["name"]))
+
+
+def _merged(found: Any, change: Any) -> Any:
+    """RFC 7396."""
+    if not isinstance(change, dict):
+        return change
+    kept = {name: value for name, value in (found or {}).items() if name not in change}
+    return kept | {name: _merged((found or {}).get(name), value) for name, value in change.items() if value is not None}
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ def test_passing_faults_are_retried(status: int) -> None:
 
 def test_retries_are_bounded() -> None:
     wire = Wire((503, {"message": "busy"}))
-    with pytest.raises(Retry, match=r"cannot patch .* after 3 attempts: busy"):
+    with pytest.raises(Retry, match=r"cannot apply .* after 3 attempts: busy"):
         asyncio.run(cluster(wire).apply(MANIFEST))
     assert len(wire.asked) == 3
 
@@ -119,6 +119,33 @@ def test_what_is_missing_is_named_at_the_start(wire: Rights, namespace: str, mes
     assert message in str(raised.value)
 
 
+def test_an_api_server_that_is_away_at_the_start_is_named() -> None:
+    with pytest.raises(SettingsError, match="cannot start: an API server that answers: "):
+        asyncio.run(check(Cluster(Wire((0, {})), attempts=1), "m", cluster=False, attempts=2, pause=0))
+
+
+def test_a_change_of_one_version_is_not_repeated() -> None:
+    wire = Wire((409, {"message": "the object has been modified"}))
+    with pytest.raises(Retry, match="after 1 attempts: the object has been modified"):
+        asyncio.run(cluster(wire).merge("Secret", "m", "x", {"data": {"a": None}}))
+    assert len(wire.asked) == 1
+    assert wire.asked[0][3]["content_type"] == "application/merge-patch+json"
+
+
+def test_what_owns_nothing_any_more() -> None:
+    wire = Wire((200, {}))
+    asyncio.run(cluster(wire).delete(MANIFEST, orphan=True))
+    assert wire.asked[0][2]["propagationPolicy"] == "Orphan"
+
+
+def test_requests_are_counted_each() -> None:
+    counted: list[tuple[str, int]] = []
+    wire = Wire((500, {}), (200, MANIFEST))
+    asked = Cluster(wire, jitter=lambda: -0.5, count=lambda verb, status: counted.append((verb, status)))
+    asyncio.run(asked.apply(MANIFEST))
+    assert counted == [("apply", 500), ("apply", 200)]
+
+
 @pytest.mark.parametrize(("beyond", "expected"), [(True, [*rules(), *cluster_rules()]), (False, rules())])
 def test_every_right_is_asked_for(beyond: bool, expected: list[Rule]) -> None:
     wire = Rights()
@@ -132,7 +159,9 @@ def test_rights_are_few() -> None:
         assert not {"bind", "escalate", "impersonate"} & set(rule["verbs"])
         assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
         if "secrets" in rule["resources"]:
-            assert rule["verbs"] == ["get", "create"]
+            assert rule["verbs"] == ["get", "create", "patch"]
+        if "events" in rule["resources"]:
+            assert rule["verbs"] == ["list", "create", "patch"]
         if "persistentvolumeclaims" in rule["resources"]:
             assert rule["verbs"] == ["get", "patch"]
 

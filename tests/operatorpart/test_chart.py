@@ -1,93 +1,254 @@
+"""The chart: its values, what it renders with them, and that it is the operator's own."""
+
 import json
 import re
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 
-from metricsoperator import names, settings
-from metricsoperator.kinds import granted
+from charts import ALL, CHART, ENVIRONMENT, FIRST, MINIMAL, ROOT, needs, objects, render, run, template
+from dashboards.values import values
+from metricsoperator import crd, names, settings
+from metricsoperator.kinds import cluster_rules, granted, rules
 from metricwire import __version__
 
-CHART = Path(__file__).parents[2] / "charts/metricscluster"
-VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
+TEXT = (CHART / "values.yaml").read_text()
+VALUES = yaml.safe_load(TEXT)
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
+ABOUT = yaml.safe_load((CHART / "Chart.yaml").read_text())
+KINDS = (
+    "metricscluster.io/v1alpha1/MetricsCluster",
+    "monitoring.coreos.com/v1/PodMonitor",
+    "monitoring.coreos.com/v1/PrometheusRule",
+)
+KNOWN = [argument for kind in KINDS for argument in ("--api-versions", kind)]
 
 
-def keys(values: dict[str, Any], schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, bool]]:
+def keys(given: dict[str, Any], schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, bool]]:
     """Every value the schema knows, and whether values.yaml has it."""
     for name, inner in schema.get("properties", {}).items():
         if name != "global":
-            yield f"{path}{name}", name in values
-            yield from keys(values.get(name, {}), inner, f"{path}{name}.")
+            yield f"{path}{name}", name in given
+            yield from keys(given.get(name, {}), inner, f"{path}{name}.")
 
 
 def test_values_and_schema_know_the_same() -> None:
-    assert [path for path, there in keys(VALUES, SCHEMA) if not there] == []
+    freely = ("operator.resources.claims", "operator.affinity.")  # what Kubernetes has there, and we have no default of
+    assert [path for path, there in keys(VALUES, SCHEMA) if not there and not path.startswith(freely)] == []
+    jsonschema.validate(VALUES, SCHEMA)
 
 
 def test_every_value_is_documented() -> None:
-    lines = (CHART / "values.yaml").read_text().splitlines()
-    for number, line in enumerate(lines):
-        if re.match(r"  \w+:", line) or re.match(r"\w+: [^{]", line):
-            assert lines[number - 1].lstrip().startswith("#"), f"no comment above {line!r}"
+    found = {value.path: value for value in values(TEXT, VALUES)}
+    known = {path for path, _ in keys(VALUES, SCHEMA)}
+    assert {path for path in known if path.split(".")[0] in VALUES and path.count(".") < 2} - found.keys() <= VALUES.keys()
+    assert [path for path, value in found.items() if not value.meaning] == []
+    page = (CHART / "README.md").read_text()
+    assert [path for path in found if f"| `{path}` |" not in page] == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"image": {"tag": "a b"}},
+        {"image": {"digest": "latest"}},
+        {"image": {"pullPolicy": "Sometimes"}},
+        {"image": {"pullSecrets": ["regcred"]}},
+        {"operator": {"logLevel": "debug"}},
+        {"operator": {"resyncSeconds": 0}},
+        {"operator": {"replicas": 2}},
+        {"operator": {"resources": {"limit": {}}}},
+        {"metricsCluster": {"name": "Fritz"}},
+        {"metricsCluster": {"name": "a" * 41}},
+        {"podMonitor": {"enabled": True}},
+        {"podMonitor": {"interval": "30"}},
+        {"alerts": {"as": "Secret"}},
+        {"dashboards": {"labels": {"a": 1}}},
+        {"tests": {"metricsCluster": "-"}},
+        {"watch": {"namespaces": []}},
+        {"unknown": 1},
+    ],
+    ids=json.dumps,
+)
+def test_wrong_values_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(wrong, SCHEMA)
 
 
 def test_version_is_the_packages() -> None:
-    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
-    assert chart["version"] == chart["appVersion"] == __version__
+    assert ABOUT["version"] == ABOUT["appVersion"] == __version__
+
+
+def test_what_artifact_hub_is_told() -> None:
+    told = {name.removeprefix("artifacthub.io/"): text for name, text in ABOUT["annotations"].items()}
+    images = {entry["name"]: entry["image"] for entry in yaml.safe_load(told["images"])}
+    registry = VALUES["image"]["registry"]
+    assert images == {part: f"{registry}/metricscluster-{part}:{__version__}" for part in ("operator", "store", "agent")}
+    (entry,) = yaml.safe_load(told["crds"])
+    assert (entry["kind"], entry["version"], entry["name"]) == (names.KIND, names.VERSION, f"{names.PLURAL}.{names.GROUP}")
+    for example in yaml.safe_load(told["crdsExamples"]):
+        jsonschema.validate(example, _plain(crd.schema()))
+    assert all(entry["kind"] in {"added", "changed", "fixed", "removed"} for entry in yaml.safe_load(told["changes"]))
+
+
+def _plain(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema without what only Kubernetes knows."""
+    return json.loads(re.sub(r'"x-kubernetes-int-or-string": true', '"type": ["string", "integer"]', json.dumps(schema)))  # type: ignore[no-any-return]
 
 
 def test_default_registry_is_the_operators() -> None:
     assert VALUES["image"]["registry"] == settings.Settings().registry
 
 
-def render(*arguments: str) -> list[dict[str, Any]]:
-    command = ["helm", "template", "metricscluster", str(CHART), "-n", "monitoring", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return [found for found in yaml.safe_load_all(done.stdout) if found]
-
-
-helm = pytest.mark.skipif(not shutil.which("helm"), reason="helm is not on PATH")
+helm = needs("helm")
 
 
 @helm
-def test_golden(golden: Callable[[str, str], None]) -> None:
-    made = [found for found in render() if found["kind"] != "CustomResourceDefinition"]
-    golden("chart.yaml", yaml.safe_dump_all(made, sort_keys=False, width=128))
+def test_lint() -> None:
+    run("helm", "lint", "--strict", CHART)
+
+
+@helm
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("default", []), ("all", [*ALL, *KNOWN]), ("minimal", MINIMAL), ("first", FIRST)]
+)
+def test_golden(name: str, arguments: list[str], golden: Callable[[str, str], None]) -> None:
+    """What is a file of its own is not shown again."""
+    made = [found for found in render(*arguments) if found["kind"] != "CustomResourceDefinition"]
+    for found in made:
+        if found["kind"] == "ConfigMap":
+            found["data"] = dict.fromkeys(found["data"], "...")
+        if found["kind"] == "PrometheusRule":
+            found["spec"] = "..."
+        if found["kind"] == "Pod":
+            found["spec"]["containers"][0]["args"][0] = "..."
+    golden(f"chart/{name}.yaml", yaml.safe_dump_all(made, sort_keys=False, width=128))
+
+
+def of_kind(kind: str, *arguments: str) -> list[dict[str, Any]]:
+    return [found for found in render(*arguments) if found["kind"] == kind]
+
+
+@helm
+def test_rights_in_one_namespace_are_a_role() -> None:
+    (role,) = of_kind("Role")
+    assert role["rules"] == rules()
+    assert [binding["roleRef"]["name"] for binding in of_kind("RoleBinding")] == [role["metadata"]["name"]]
 
 
 @helm
 def test_all_namespaces_need_a_cluster_role() -> None:
-    kinds = {found["kind"] for found in render("--set", "watch.allNamespaces=true", "--set", "crds.install=false")}
-    assert {"ClusterRole", "ClusterRoleBinding"} <= kinds
-    assert not {"Role", "RoleBinding", "CustomResourceDefinition"} & kinds
+    made = render("--set", "watch.allNamespaces=true", "--set", "crds.install=false")
+    assert not {"Role", "RoleBinding", "CustomResourceDefinition"} & {found["kind"] for found in made}
+    roles = {found["metadata"]["name"]: found["rules"] for found in made if found["kind"] == "ClusterRole"}
+    assert roles["monitoring-metricscluster-operator"] == rules()
+    bound = {found["roleRef"]["name"] for found in made if found["kind"] == "ClusterRoleBinding"}
+    assert bound == {"monitoring-metricscluster-operator", "monitoring-metricscluster-bindings"}
 
 
 @helm
 def test_without_rights_in_the_cluster_nothing_is_beyond_the_namespace() -> None:
     made = render("--set", "clusterRights=false")
     assert [found["kind"] for found in made if "namespace" not in found["metadata"]] == ["CustomResourceDefinition"]
-    deployment = next(found for found in made if found["kind"] == "Deployment")
-    environment = {env["name"]: env["value"] for env in deployment["spec"]["template"]["spec"]["containers"][0]["env"]}
-    assert settings.read([], environment).cluster_roles == ""
+    assert read_by_operator(made).cluster_roles == ""
 
 
 @helm
 def test_roles_that_the_operator_binds_are_there() -> None:
-    made = {found["metadata"]["name"]: found for found in render() if found["kind"] == "ClusterRole"}
-    for right, rules in granted().items():
-        assert made[names.cluster_role("monitoring-metricscluster", right)]["rules"] == rules
+    made = {found["metadata"]["name"]: found["rules"] for found in of_kind("ClusterRole")}
+    for right, wanted in granted().items():
+        assert made[names.cluster_role("monitoring-metricscluster", right)] == wanted
+    assert made["monitoring-metricscluster-bindings"] == cluster_rules()
+
+
+def container(made: list[dict[str, Any]]) -> dict[str, Any]:
+    deployment = next(found for found in made if found["kind"] == "Deployment")
+    found: dict[str, Any] = deployment["spec"]["template"]["spec"]["containers"][0]
+    return found
+
+
+def read_by_operator(made: list[dict[str, Any]]) -> settings.Settings:
+    return settings.read([], {env["name"]: env["value"] for env in container(made)["env"]})
 
 
 @helm
 def test_environment_is_what_the_operator_reads() -> None:
-    deployment = next(found for found in render() if found["kind"] == "Deployment")
-    environment = {env["name"]: env["value"] for env in deployment["spec"]["template"]["spec"]["containers"][0]["env"]}
-    found = settings.read([], environment)
-    assert found == settings.Settings(namespace="monitoring", cluster_roles="monitoring-metricscluster")
-    assert environment.keys() == {variable for _, variable, _ in settings.OPTIONS.values()} - {"METRICSOPERATOR_HEALTH_PORT"}
+    made = render()
+    assert read_by_operator(made) == settings.Settings(namespace="monitoring", cluster_roles="monitoring-metricscluster")
+    given = {env["name"] for env in container(made)["env"]}
+    assert given == {variable for _, variable, _ in settings.OPTIONS.values()} - {"METRICSOPERATOR_HEALTH_PORT"}
+    assert [port["containerPort"] for port in container(made)["ports"]] == [settings.Settings().health_port]
+
+
+@helm
+def test_a_digest_decides_which_image_runs() -> None:
+    digest = f"sha256:{'01' * 32}"
+    assert container(render("--set", f"image.digest={digest}"))["image"].endswith(f":{__version__}@{digest}")
+    assert read_by_operator(render("--set", f"image.digest={digest}")).tag == __version__
+
+
+@helm
+def test_monitors_and_rules_come_where_they_are_known() -> None:
+    kinds = {"PodMonitor", "PrometheusRule"}
+    assert not kinds & {found["kind"] for found in render()}
+    assert kinds <= {found["kind"] for found in render(*KNOWN)}
+    assert not kinds & {
+        found["kind"] for found in render(*KNOWN, "--set", "podMonitor.enabled=Never", "--set", "alerts.as=None")
+    }
+    (rules,) = of_kind("PrometheusRule", "--set", "alerts.as=PrometheusRule")
+    assert rules["spec"] == yaml.safe_load((CHART / "files/alerts.yaml").read_text())
+    (texts,) = [
+        found["data"] for found in of_kind("ConfigMap", "--set", "alerts.as=ConfigMap", "--set", "dashboards.enabled=false")
+    ]
+    assert yaml.safe_load(texts["alerts.yaml"]) == rules["spec"]
+
+
+@helm
+def test_dashboards_are_the_files() -> None:
+    made = {name: json.loads(text) for found in of_kind("ConfigMap") for name, text in found["data"].items()}
+    files = {
+        f"metricscluster-{path.name}": json.loads(path.read_text()) for path in (CHART / "files/dashboards").glob("*.json")
+    }
+    assert made == files
+
+
+@helm
+def test_the_first_metricscluster_waits_for_its_kind() -> None:
+    """Helm makes a release's objects at once; afterwards the MetricsCluster is one of them."""
+    on = ("--set", "metricsCluster.enabled=true")
+    (first,) = of_kind("MetricsCluster", *on)
+    assert first["metadata"]["annotations"]["helm.sh/hook"] == "post-install"
+    assert [found["metadata"]["name"] for found in of_kind("Pod", *on)] == ["metricscluster-wait", "metricscluster-test"]
+    for arguments in ([*on, *KNOWN], [*on, "--set", "crds.install=false"]):
+        (later,) = of_kind("MetricsCluster", *arguments)
+        assert later["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+        assert [found["metadata"]["name"] for found in of_kind("Pod", *arguments)] == ["metricscluster-test"]
+
+
+@helm
+@needs("kube-score")
+def test_kube_score_finds_nothing_critical() -> None:
+    """But that images are not pulled each time: tags are of one version, and a digest can be given."""
+    run("kube-score", "score", "--ignore-test", "container-image-pull-policy", "-", stdin=template(*ALL))
+
+
+@helm
+@needs("make")
+def test_manifests_are_the_chart(tmp_path: Any) -> None:
+    run(
+        "make",
+        "-s",
+        "-C",
+        ROOT,
+        "manifests",
+        "NAMESPACE=elsewhere",
+        "BUILD_FOLDER=" + str(tmp_path),
+        PATH=ENVIRONMENT["PATH"],
+    )
+    namespace, *made = objects((tmp_path / "install.yaml").read_text())
+    assert namespace["metadata"]["name"] == "elsewhere"
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "privileged"
+    assert made == objects(template(namespace="elsewhere"))

@@ -107,7 +107,8 @@ def test_login_keys_and_users_reach_those_who_need_them() -> None:
     found = {}
     for key in ("StatefulSet/fritz-store", "DaemonSet/fritz-agent"):
         volumes = {volume["name"]: volume for volume in template(made[key])["spec"]["volumes"]}
-        sources = [source["secret"] for source in volumes["keys"]["projected"]["sources"][1:]]
+        sources = [source["secret"] for source in volumes["keys"]["projected"]["sources"]]
+        sources = [source for source in sources if source["name"] != "fritz-keys"]
         found[key] = [(source["name"], source["items"][0]["key"]) for source in sources], "users" in volumes
     assert found == {
         "StatefulSet/fritz-store": ([("new", "login-private.pem"), ("old", "login-private.pem")], True),
@@ -242,7 +243,9 @@ def test_store_takes_its_settings(spec: dict[str, Any]) -> None:
 def test_agent_takes_its_settings(spec: dict[str, Any]) -> None:
     made = config.agent_config(cluster(spec), config.agent_pod(cluster(spec), knows_pods=True))
     found = agent_settings.parse(msgspec.json.encode(made), "config.json")
-    assert found.store.url == "http://fritz-store.monitoring.svc:8082"
+    assert found.store is not None
+    assert found.store.url == cluster(spec).store_url
+    assert found.store.url.startswith("https:" if cluster(spec).spec.store.tls.secret_name else "http:")
     assert found.collectors.keys() == {*COLLECTORS, "containers"}
     assert found.pods is not None
     assert found.pods.labels == cluster(spec).spec.node_agent.containers.labels
@@ -252,6 +255,6 @@ def test_agent_takes_its_settings(spec: dict[str, Any]) -> None:
 
 def test_metrics_of_the_resource_override_the_catalogue() -> None:
     known = config.metrics(cluster(FULL))
-    assert known["flops_any"] == {"frequency": 60, "aggregation": "sum"}
+    assert known["flops_any"] == {"frequency": 60, "aggregation": "sum", "unit": "F/s"}
     assert known["cpu_user"] == {"frequency": 30, "aggregation": None}
     assert known["cpu_system"] == {"frequency": 30, "aggregation": "avg"}

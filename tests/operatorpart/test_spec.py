@@ -7,16 +7,15 @@ from metricwire.errors import BadInput
 
 from .conftest import FULL, document
 
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+
+
+def terms(requirement: dict[str, Any]) -> dict[str, Any]:
+    return {"matchExpressions": [{"key": "zone"} | requirement]}
+
+
 CASES: list[tuple[dict[str, Any], str]] = [
     ({"store": {"storage": {"size": "ten"}}}, "spec.store.storage.size: expected a size from 100Mi to 64Ti"),
-    (
-        {"store": {"storage": {"size": "1Mi"}}},
-        "spec.store.storage.size: expected a size from 100Mi to 64Ti such as 10Gi, got '1Mi'",
-    ),
-    (
-        {"store": {"storage": {"size": "65Ti"}}},
-        "spec.store.storage.size: expected a size from 100Mi to 64Ti such as 10Gi, got '65Ti'",
-    ),
     (
         {"store": {"storage": {"size": "1GiB"}}},
         "spec.store.storage.size: expected a size from 100Mi to 64Ti such as 10Gi, got '1GiB'",
@@ -48,16 +47,14 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ),
     ({"store": {"limits": {"series": 1}}}, "spec.store.limits.series: expected int >= 1000, got 1"),
     ({"store": {"limits": {"series": "many"}}}, "spec.store.limits.series: expected int, got str"),
-    ({"store": {"sise": 1}}, "spec.store.sise: unknown field; known are storage, retention, limits, service, pod"),
+    ({"store": {"sise": 1}}, "spec.store.sise: unknown field; known are storage, retention, limits, tls, service, pod"),
     ({"store": None}, "spec.store: expected object, got null"),
-    ({"store": {"pod": {"labels": {"-": "x"}}}}, "spec.store.pod.labels: expected a label key"),
     ({"store": {"pod": {"labels": {"a": "-"}}}}, "spec.store.pod.labels[...]: expected a label value"),
     (
         {"store": {"pod": {"resources": {"limits": {"cpu": "lots"}}}}},
         "spec.store.pod.resources.limits[...]: expected a quantity such as 100m, 2 or 64Mi",
     ),
     ({"nodeAgent": {"interval": "10"}}, "spec.nodeAgent.interval: expected a duration from 1s to 24h"),
-    ({"nodeAgent": {"interval": "25h"}}, "spec.nodeAgent.interval: expected a duration from 1s to 24h such as 10s, got '25h'"),
     ({"nodeAgent": {"maxUnavailable": "0"}}, "spec.nodeAgent.maxUnavailable: expected a number or a percentage"),
     (
         {"nodeAgent": {"collectors": {"gpu": True}}},
@@ -68,7 +65,27 @@ CASES: list[tuple[dict[str, Any], str]] = [
         "spec.nodeAgent.pod.tolerations[0].operator: expected one of Equal, Exists",
     ),
     ({"metrics": [{}]}, "spec.metrics[0].name: missing"),
-    ({"metrics": [{"name": "a"}, {"name": "a"}]}, "spec.metrics[1].name: expected each metric once, got 'a' again"),
+    (
+        {"store": {"tls": {"secretName": "a..b"}}},
+        "spec.store.tls.secretName: expected the name of a Kubernetes object, or nothing",
+    ),
+    (
+        {"store": {"pod": {"affinity": {"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": []}}}}}},
+        f"spec.store.pod.affinity.nodeAffinity.{REQUIRED}.nodeSelectorTerms: expected array of length >= 1",
+    ),
+    (
+        {"nats": {"url": "nats://user:secret@host"}},
+        "spec.nats.url: expected nats://host:4222 or tls://host:4222, several with commas between, without a password",
+    ),
+    ({"nats": {"url": "nats://host:65536"}}, "spec.nats.url: expected nats://host:4222"),
+    ({"nats": {"subscriptions": [{"subject": "a b"}]}}, "spec.nats.subscriptions[0].subject: expected a NATS subject"),
+    (
+        {"nodeAgent": {"delivery": {"subject": "a.>"}}},
+        "spec.nodeAgent.delivery.subject: expected a NATS subject without wildcards",
+    ),
+    ({"prometheus": {"monitor": "Always"}}, "spec.prometheus.monitor: expected one of Auto, Never, got 'Always'"),
+    ({"store": {"storage": {"accessMode": "ReadWriteMany"}}}, "spec.store.storage.accessMode: expected one of ReadWriteOnce, "),
+    ({"prometheus": {"namespaces": ["a.b"]}}, "spec.prometheus.namespaces[0]: expected the name of a namespace"),
     ({"metrics": [{"name": "a", "frequency": "2d"}]}, "spec.metrics[0].frequency: expected a duration from 1s to 24h"),
     ({"metrics": {"name": "a"}}, "spec.metrics: expected array, got object"),
     ({"auth": {"publicKeys": [{"key": "k"}]}}, "spec.auth.publicKeys[0].secretName: missing"),
@@ -80,22 +97,83 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ),
     ({"nodeAgent": {"statsd": {"port": 80}}}, "spec.nodeAgent.statsd.port: expected a port from 1024 to 65535, got 80"),
     (
-        {"nodeAgent": {"statsd": {"enabled": False, "hostPort": True}}},
-        "spec.nodeAgent.statsd.hostPort: expected false where enabled is false",
-    ),
-    (
         {"nodeAgent": {"textfile": {"directory": "/a/../b"}}},
         "spec.nodeAgent.textfile.directory: expected a folder such as /var/lib/node_exporter, or nothing, got '/a/../b'",
     ),
     (
         {"auth": {"loginUsers": {"secretName": "A"}}},
-        "spec.auth.loginUsers.secretName: expected the name of a Secret, or nothing",
+        "spec.auth.loginUsers.secretName: expected the name of a Kubernetes object, or nothing",
     ),
     ({"paused": "no"}, "spec.paused: expected bool, got str"),
 ]
+RULED: list[tuple[dict[str, Any], str]] = [  # what takes a rule
+    (
+        {"nodeAgent": {"hostMounts": False, "textfile": {"directory": "/a"}}},
+        "spec.nodeAgent.textfile.directory: expected nothing where hostMounts is false",
+    ),
+    (
+        {"store": {"storage": {"size": "1Mi"}}},
+        "spec.store.storage.size: expected a size from 100Mi to 64Ti such as 10Gi, got '1Mi'",
+    ),
+    (
+        {"store": {"storage": {"size": "65Ti"}}},
+        "spec.store.storage.size: expected a size from 100Mi to 64Ti such as 10Gi, got '65Ti'",
+    ),
+    ({"store": {"pod": {"labels": {"-": "x"}}}}, "spec.store.pod.labels: expected a label key"),
+    ({"nodeAgent": {"interval": "25h"}}, "spec.nodeAgent.interval: expected a duration from 1s to 24h such as 10s, got '25h'"),
+    ({"metrics": [{"name": "a"}, {"name": "a"}]}, "spec.metrics[1].name: expected each name once, got 'a' again"),
+    ({"metrics": [{"name": "a", "unit": "\n"}]}, "spec.metrics[0].unit: expected a unit such as F/s, of 32 characters at most"),
+    (
+        {"auth": {"publicKeys": [{"secretName": "a"}, {"secretName": "a", "key": "jwt-public-key"}]}},
+        "spec.auth.publicKeys[1]: expected each secretName and key once, got 'a', 'jwt-public-key' again",
+    ),
+    ({"image": {"pullSecrets": [{"name": "a"}, {"name": "a"}]}}, "spec.image.pullSecrets[1].name: expected each name once"),
+    ({"image": {"tag": "1\n"}}, "spec.image.tag: expected an image tag such as 1.2.3, got '1\\n'"),
+    ({"store": {"pod": {"labels": {"a\n": "x"}}}}, "spec.store.pod.labels: expected a label key, got 'a\\n'"),
+    ({"store": {"pod": {"labels": {"a..b/c": "x"}}}}, "spec.store.pod.labels: expected a label key"),
+    (
+        {"store": {"pod": {"resources": {"requests": {"gpu": 1}}}}},
+        "spec.store.pod.resources.requests: expected one of cpu, memory, ephemeral-storage",
+    ),
+    (
+        {"store": {"pod": {"resources": {"requests": {"cpu": "1500m"}, "limits": {"cpu": 1}}}}},
+        "spec.store.pod.resources: expected each request to be no more than the limit of the same name",
+    ),
+    (
+        {"store": {"pod": {"tolerations": [{"operator": "Exists", "value": "x"}]}}},
+        "spec.store.pod.tolerations[0]: expected no value with operator Exists",
+    ),
+    ({"store": {"pod": {"tolerations": [{"value": "x"}]}}}, "spec.store.pod.tolerations[0]: expected operator Exists where"),
+    (
+        {"store": {"pod": {"tolerations": [{"key": "a", "tolerationSeconds": 1}]}}},
+        "spec.store.pod.tolerations[0]: expected tolerationSeconds with effect NoExecute alone",
+    ),
+    (
+        {"store": {"pod": {"affinity": {"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": [terms({"operator": "In"})]}}}}}},
+        f"spec.store.pod.affinity.nodeAffinity.{REQUIRED}.nodeSelectorTerms[0].matchExpressions[0]: expected values with In",
+    ),
+    ({"nats": {"subscriptions": [{"subject": "a"}]}}, "spec.nats.url: expected NATS servers where there are subscriptions"),
+    (
+        {"nats": {"url": "nats://a", "subscriptions": [{"subject": "a"}, {"subject": "a"}]}},
+        "spec.nats.subscriptions[1].subject: expected each subject once, got 'a' again",
+    ),
+    ({"nats": {"username": "a"}}, "spec.nats.credentialsSecret: expected a Secret with the password of spec.nats.username"),
+    ({"nodeAgent": {"delivery": {"by": "NATS"}}}, "spec.nodeAgent.delivery.subject: expected a NATS subject where by is NATS"),
+    (
+        {"nodeAgent": {"delivery": {"by": "NATS", "subject": "hpc-nats"}}},
+        "spec.nats.url: expected NATS servers where spec.nodeAgent.delivery.by is NATS",
+    ),
+    (
+        {"nodeAgent": {"statsd": {"enabled": False, "hostPort": True}}},
+        "spec.nodeAgent.statsd.hostPort: expected false where enabled is false",
+    ),
+]
 
 
-@pytest.mark.parametrize(("spec", "message"), CASES, ids=[message.split(":")[0] for _, message in CASES])
+ALL = [*CASES, *RULED]
+
+
+@pytest.mark.parametrize(("spec", "message"), ALL, ids=[message.split(":")[0] for _, message in ALL])
 def test_refused(spec: dict[str, Any], message: str) -> None:
     with pytest.raises(BadInput) as raised:
         parse(document(spec))
@@ -148,3 +226,13 @@ def test_a_metric_of_the_catalogue_has_no_other_frequency() -> None:
     place, _, text = str(raised.value).partition(": ")
     assert place == "spec.metrics[0].frequency"
     assert text == "expected 5s, the agents' interval, or nothing for a metric of the built-in catalogue, got '2s'"
+
+
+def test_a_metric_of_the_catalogue_has_its_unit() -> None:
+    with pytest.raises(BadInput, match=r"^spec.metrics\[0\].unit: expected nothing for a metric of the built-in catalogue$"):
+        parse(document({"metrics": [{"name": "load_one", "unit": "load"}]}))
+
+
+def test_text_that_may_go_over_lines_does() -> None:
+    found = parse(document({"store": {"pod": {"annotations": {"note": "two\nlines\n"}}}}))
+    assert found.spec.store.pod.annotations == {"note": "two\nlines\n"}

@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from metricsoperator.reasons import Reason
 from metricsoperator.state import Condition, Status
 from metricsoperator.status import Sight, invalid, observe
 from metricsoperator.trouble import Trouble
@@ -36,22 +37,22 @@ def agents(ready: int = 3, desired: int = 3, updated: int | None = None, *, seen
     }
 
 
-FAULT = Trouble("Forbidden", "may not")
-PULL = Trouble("ImageNotPulled", "check spec.image")
+FAULT = Trouble(Reason.FORBIDDEN, "may not")
+PULL = Trouble(Reason.IMAGE_NOT_PULLED, "check spec.image")
 
 # sight -> Ready, StoreAvailable, AgentsAvailable, Progressing, Degraded: status and reason
 CASES = [
     ("all well", Sight(stateful_set=store(), daemon_set=agents()), "T:Ready T:Available T:Available F:UpToDate F:AsWanted"),
-    ("nothing yet", Sight(), "F:StoreNotReady F:NotReady F:NotReady T:RollingOut F:AsWanted"),
+    ("nothing yet", Sight(), "F:StoreNotReady F:StoreNotReady F:AgentsNotReady T:RollingOut F:AsWanted"),
     (
         "store starts",
         Sight(stateful_set=store(0), daemon_set=agents()),
-        "F:StoreNotReady F:NotReady T:Available T:RollingOut F:AsWanted",
+        "F:StoreNotReady F:StoreNotReady T:Available T:RollingOut F:AsWanted",
     ),
     (
         "store's numbers are of the generation before",
         Sight(stateful_set=store(seen=False), daemon_set=agents()),
-        "F:StoreNotReady F:NotReady T:Available T:RollingOut F:AsWanted",
+        "F:StoreNotReady F:StoreNotReady T:Available T:RollingOut F:AsWanted",
     ),
     (
         "store is replaced",
@@ -61,7 +62,7 @@ CASES = [
     (
         "one agent of three lacks: none is tolerated of three (10 %)",
         Sight(stateful_set=store(), daemon_set=agents(2)),
-        "F:AgentsNotReady T:Available F:NotReady F:UpToDate F:AsWanted",
+        "F:AgentsNotReady T:Available F:AgentsNotReady F:UpToDate F:AsWanted",
     ),
     (
         "three agents of forty lack: four are tolerated",
@@ -71,17 +72,17 @@ CASES = [
     (
         "no node",
         Sight(stateful_set=store(), daemon_set=agents(0, 0)),
-        "F:AgentsNoNodes T:Available F:NoNodes F:UpToDate F:AsWanted",
+        "F:NoNodes T:Available F:NoNodes F:UpToDate F:AsWanted",
     ),
     (
         "image",
         Sight(stateful_set=store(0), daemon_set=agents(), troubles={"store": PULL}),
-        "F:StoreImageNotPulled F:ImageNotPulled T:Available T:RollingOut T:ImageNotPulled",
+        "F:ImageNotPulled F:ImageNotPulled T:Available T:RollingOut T:ImageNotPulled",
     ),
     (
         "agents' image",
         Sight(stateful_set=store(), daemon_set=agents(0), troubles={"agent": PULL}),
-        "F:AgentsImageNotPulled T:Available F:ImageNotPulled F:UpToDate T:ImageNotPulled",
+        "F:ImageNotPulled T:Available F:ImageNotPulled F:UpToDate T:ImageNotPulled",
     ),
     (
         "refused",
@@ -90,7 +91,7 @@ CASES = [
     ),
     (
         "what cannot be had here",
-        Sight(stateful_set=store(), daemon_set=agents(), limits=[Trouble("ClusterRightsMissing", "no names")]),
+        Sight(stateful_set=store(), daemon_set=agents(), limits=[Trouble(Reason.CLUSTER_RIGHTS_MISSING, "no names")]),
         "T:Ready T:Available T:Available F:UpToDate T:ClusterRightsMissing",
     ),
 ]
@@ -145,5 +146,5 @@ def test_invalid_spec_leaves_the_rest_as_it_was() -> None:
 
 
 def test_long_messages_are_cut_to_what_the_schema_takes() -> None:
-    found = observe(cluster(), Sight(faults=[Trouble("Refused", "x" * 5000)]), Status(), NOW)
+    found = observe(cluster(), Sight(faults=[Trouble(Reason.REFUSED, "x" * 5000)]), Status(), NOW)
     assert max(len(condition.message) for condition in found.conditions) <= 1024

@@ -2,7 +2,8 @@ from typing import Any
 
 import pytest
 
-from metricsoperator.trouble import trouble
+from metricsoperator.reasons import Reason
+from metricsoperator.trouble import answering, pending, refused, trouble, unmounted
 
 MADE, LATER, AT_ONCE = "2026-01-01T00:00:00Z", 1767225660.0, 1767225601.0
 
@@ -34,7 +35,7 @@ CRASH = waiting("CrashLoopBackOff", lastState={"terminated": {"exitCode": 1, "re
         ),
         ([pod(**CRASH)], "CrashLoop", "keeps ending (exit code 1, Error): see `kubectl logs p --previous`"),
         ([pod(**waiting("CrashLoopBackOff"))], "CrashLoop", "keeps ending (it ended)"),
-        ([pod(**UNSCHEDULABLE)], "Unschedulable", "pod p fits on no node: 0/2 nodes"),
+        ([pod(**UNSCHEDULABLE)], "Unschedulable", "pod p fits on no node; add nodes"),
         ([pod("a", **UNSCHEDULABLE), pod("b", **CRASH), pod("c", **waiting("ErrImagePull"))], "ImageNotPulled", "pod c"),
     ],
 )
@@ -46,3 +47,65 @@ def test_trouble(pods: list[dict[str, Any]], reason: str | None, says: str) -> N
 
 def test_nothing_is_said_of_pods_that_were_just_made() -> None:
     assert trouble([pod(**UNSCHEDULABLE)], AT_ONCE) is None
+
+
+def event(reason: str, message: str, at: str = "2026-01-01T00:00:00Z", kind: str = "StatefulSet") -> dict[str, Any]:
+    return {"reason": reason, "message": message, "lastTimestamp": at, "involvedObject": {"kind": kind, "name": "fritz-store"}}
+
+
+def test_a_pod_that_goes_says_nothing() -> None:
+    going = pod(**CRASH)
+    going["metadata"]["deletionTimestamp"] = MADE
+    assert trouble([going], LATER) is None
+
+
+def test_answering() -> None:
+    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+    going = pod(**ready)
+    going["metadata"]["deletionTimestamp"] = MADE
+    assert [answering(pods) for pods in ([], [pod()], [pod(**ready)], [going])] == [False, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("phase", "class_name", "events", "says"),
+    [
+        ("Bound", "standard", [], None),
+        (
+            "Pending",
+            "",
+            [],
+            "without a class, and the cluster has no default class gets no volume; see `kubectl get storageclass`",
+        ),
+        ("Pending", "fast", [event("ProvisioningFailed", "not found")], "of class fast gets no volume; see"),
+        ("Pending", "fast", [event("ProvisioningFailed", "not found")], "(not found)"),
+    ],
+)
+def test_pending(phase: str, class_name: str, events: list[dict[str, Any]], says: str | None) -> None:
+    spec = {"storageClassName": class_name} if class_name else {}
+    found = pending({"metadata": {"name": "data"}, "spec": spec, "status": {"phase": phase}}, events)
+    assert (found is None) == (says is None)
+    assert found is None or (found.reason is Reason.VOLUME_PENDING and str(says) in found.message)
+
+
+@pytest.mark.parametrize(
+    ("message", "reason", "says"),
+    [
+        ("forbidden: exceeded quota: few", Reason.QUOTA_EXCEEDED, "raise the quota"),
+        ('violates PodSecurity "restricted:latest"', Reason.PODS_REFUSED, "enforce=privileged"),
+        ("denied by webhook", Reason.PODS_REFUSED, "see what admits pods here (denied by webhook)"),
+    ],
+)
+def test_refused(message: str, reason: Reason, says: str) -> None:
+    older = event("FailedCreate", "older", "2025-12-31T00:00:00Z")
+    found = refused([event("FailedCreate", message), older, event("SuccessfulCreate", "x", "2026-01-02T00:00:00Z")])
+    assert found is not None
+    assert found.reason is reason
+    assert says in found.message
+    assert refused([event("SuccessfulCreate", "x")]) is None
+
+
+def test_unmounted() -> None:
+    found = unmounted([event("FailedMount", "Multi-Attach error", kind="Pod"), event("Unhealthy", "x", "2026-01-02T00:00:00Z")])
+    assert found is not None
+    assert (found.reason, "(Multi-Attach error)" in found.message) == (Reason.VOLUME_NOT_MOUNTED, True)
+    assert unmounted([event("Unhealthy", "x")]) is None

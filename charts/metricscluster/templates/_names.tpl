@@ -14,14 +14,69 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: operator
 {{- end }}
 
-{{- define "metricscluster.labels" -}}
-{{ include "metricscluster.selector" . }}
+{{/* Labels of an object of the release that is not the operator's. */}}
+{{- define "metricscluster.shared" -}}
+app.kubernetes.io/name: metricscluster
+app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/version: {{ include "metricscluster.tag" . | quote }}
 app.kubernetes.io/part-of: metricscluster
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
+{{- define "metricscluster.labels" -}}
+{{ include "metricscluster.shared" . }}
+app.kubernetes.io/component: operator
+{{- end }}
+
 {{- define "metricscluster.tag" -}}
 {{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end }}
+
+{{- define "metricscluster.image" -}}
+{{ printf "%s/metricscluster-operator:%s" .Values.image.registry (include "metricscluster.tag" .) }}{{ with .Values.image.digest }}@{{ . }}{{ end }}
+{{- end }}
+
+{{/* Not empty when the release makes both the CustomResourceDefinition and the first MetricsCluster: Helm cannot make an object
+     before the API server knows its kind, so the MetricsCluster waits for it and comes as a hook. */}}
+{{- define "metricscluster.first" -}}
+{{- if and .Values.metricsCluster.enabled .Values.crds.install (not (.Capabilities.APIVersions.Has "metricscluster.io/v1alpha1/MetricsCluster")) -}}
+first
+{{- end }}
+{{- end }}
+
+{{/* The MetricsCluster that `helm test` asks; empty: none. */}}
+{{- define "metricscluster.tested" -}}
+{{ .Values.tests.metricsCluster | default (ternary .Values.metricsCluster.name "" .Values.metricsCluster.enabled) }}
+{{- end }}
+
+{{- define "metricscluster.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
+{{- define "metricscluster.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end }}
+
+{{/* By which the pods of a hook are found: (list . "wait"). */}}
+{{- define "metricscluster.hook" -}}
+app.kubernetes.io/name: metricscluster
+app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end }}
+
+{{- define "metricscluster.toApiServer" -}}
+- ports:
+    - {port: 53, protocol: UDP}
+    - {port: 53, protocol: TCP}
+    - {port: 443, protocol: TCP}
+    - {port: 6443, protocol: TCP}
 {{- end }}

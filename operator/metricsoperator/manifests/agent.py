@@ -1,8 +1,9 @@
 """The agents' objects: DaemonSet and Service.
 
-Host mounts, the one exception to Pod Security "restricted": /proc, /sys and / of the node, read-only, read by a user without
-rights. / is mounted with HostToContainer, so that filesystems mounted later are seen and unmounted ones are let go
-(field-notes.md 36); nodes whose / is a private mount refuse that, for them the operator can be told "None".
+Host mounts, the one exception to Pod Security "restricted", which the resource can do without: /proc, /sys and / of the node,
+read-only, read by a user without rights. / is mounted with HostToContainer, so that filesystems mounted later are seen and
+unmounted ones are let go (field-notes.md 36); nodes whose / is a private mount refuse that, for them the operator can be told
+"None".
 
 The spool is an emptyDir: it outlives the agent's process and container, which a crash or a lack of memory ends, but not its
 pod. A hostPath would outlive the pod too, but the kubelet makes it for root alone: the agent would need a container that runs
@@ -52,12 +53,14 @@ def _container(cluster: MetricsCluster, site: Site) -> Manifest:
     mounts = [
         pods.mount("config", names.CONFIG_DIRECTORY),
         pods.mount("keys", names.KEY_DIRECTORY),
-        pods.mount("token", names.TOKEN_DIRECTORY),
+        *_delivery_mounts(cluster),
         *([pods.mount("apiserver", names.API_SERVER_DIRECTORY)] if granted(cluster) else []),
         pods.mount("spool", names.SPOOL_DIRECTORY, writable=True),
-        *(pods.mount(name, path) for name, (_, path) in _HOST.items()),
+        *(pods.mount(name, path) for name, (_, path) in _host(cluster).items()),
     ]
-    mounts[-1]["mountPropagation"] = site.mount_propagation
+    for mount in mounts:
+        if mount["name"] == "root":
+            mount["mountPropagation"] = site.mount_propagation
     return pods.container(
         names.AGENT,
         image(cluster, names.AGENT, site),
@@ -75,11 +78,30 @@ def _container(cluster: MetricsCluster, site: Site) -> Manifest:
             cluster.spec.node_agent.pod,
             {"cpu": "20m", "memory": "64Mi"},
             {"cpu": "1", "memory": "128Mi"},
+            scratch=_spool(cluster),
         ),
         livenessProbe=pods.probe("/healthz", "metrics", period=10, failures=6),
         readinessProbe=pods.probe("/readyz", "metrics", period=2, failures=3),
         volumeMounts=mounts,
     )
+
+
+def _host(cluster: MetricsCluster) -> dict[str, tuple[str, str]]:
+    """Volume -> what is mounted of the node, and where."""
+    return _HOST if cluster.spec.node_agent.host_mounts else {}
+
+
+def _delivery_mounts(cluster: MetricsCluster) -> list[Manifest]:
+    where = {"token": names.TOKEN_DIRECTORY, "tls": names.TLS_DIRECTORY, "nats": names.NATS_DIRECTORY}
+    return [pods.mount(volume["name"], where[volume["name"]]) for volume in _delivery_volumes(cluster)]
+
+
+def _delivery_volumes(cluster: MetricsCluster) -> list[Manifest]:
+    """What it takes to deliver: to NATS its login, to the store a token and what its certificate is checked with."""
+    if cluster.spec.node_agent.delivery.by == "NATS":
+        return pods.nats_volumes(cluster)
+    secret = cluster.spec.store.tls.secret_name
+    return [pods.agent_token_volume(cluster), *([pods.authority_volume(secret)] if secret else [])]
 
 
 def _statsd_ports(wanted: StatsD) -> list[Manifest]:
@@ -89,15 +111,19 @@ def _statsd_ports(wanted: StatsD) -> list[Manifest]:
 
 
 def _volumes(cluster: MetricsCluster) -> list[Manifest]:
-    spool = quantity(cluster.spec.node_agent.spool.size)
     return [
         pods.config_volume(names.agent(cluster.name)),
         pods.key_volume(cluster, names.AGENT),
-        pods.agent_token_volume(cluster),
+        *_delivery_volumes(cluster),
         *([pods.api_server_volume()] if granted(cluster) else []),
-        pods.scratch_volume("spool", str(2 * spool)),  # the agent keeps within the spool's size; the kubelet evicts beyond this
-        *({"name": name, "hostPath": {"path": path}} for name, (path, _) in _HOST.items()),
+        pods.scratch_volume("spool", str(_spool(cluster))),
+        *({"name": name, "hostPath": {"path": path}} for name, (path, _) in _host(cluster).items()),
     ]
+
+
+def _spool(cluster: MetricsCluster) -> int:
+    """Bytes beyond which the kubelet evicts; the agent keeps within half of it, the spool's size."""
+    return 2 * quantity(cluster.spec.node_agent.spool.size)
 
 
 def service(cluster: MetricsCluster, site: Site) -> Manifest:

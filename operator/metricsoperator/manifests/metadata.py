@@ -34,7 +34,7 @@ def version(cluster: MetricsCluster, site: Site) -> str:
 
 def metadata(cluster: MetricsCluster, component: str, name: str, site: Site) -> Manifest:
     """An object's metadata. The garbage collector deletes it after the MetricsCluster, with or without an operator."""
-    label = version(cluster, site)[:63].rstrip("-_.")
+    label = version(cluster, site)[:63].strip("-_.")  # a tag may begin otherwise than a label's value
     return {
         "name": name,
         "namespace": cluster.namespace,

@@ -5,12 +5,14 @@ from typing import Any
 import msgspec
 
 from metricsoperator import names
-from metricsoperator.manifests.config import key_path, login_keys
+from metricsoperator.manifests.config import key_path, login_keys, login_path
 from metricsoperator.manifests.metadata import Manifest
 from metricsoperator.pods import Pod
 from metricsoperator.spec import MetricsCluster
 from metricwire.settings import NODE_NAME
+from metricwire.units import amount
 
+LOG_BYTES = 256 * 1024**2  # of a container, on its node; the kubelet turns it over at 50 MiB unless told otherwise
 USER = 65532  # numeric, so that the kubelet can check runAsNonRoot; the same in the Dockerfiles
 
 
@@ -35,6 +37,7 @@ def pod_spec(cluster: MetricsCluster, component: str, pod: Pod, *, container: Ma
         "imagePullSecrets": list(msgspec.to_builtins(cluster.spec.image.pull_secrets)),
         "nodeSelector": pod.node_selector,
         "tolerations": list(msgspec.to_builtins(pod.tolerations)),
+        "affinity": msgspec.to_builtins(pod.affinity),
         "priorityClassName": pod.priority_class_name,
     }
     return spec | {name: value for name, value in optional.items() if value}
@@ -63,12 +66,18 @@ def template(cluster: MetricsCluster, component: str, pod: Pod, config_hash: str
     return {"metadata": {"labels": pod.labels | own, "annotations": annotations}, "spec": spec}
 
 
-def resources(pod: Pod, requests: dict[str, str], limits: dict[str, str]) -> Manifest:
-    """Our requests and limits, with what the resource says in place of ours.
+def resources(pod: Pod, requests: dict[str, str], limits: dict[str, str], *, scratch: int) -> Manifest:
+    """Our requests and limits, with what the resource says in place of ours; what is left of ours gives way to it.
 
-    None for ephemeral-storage: nodes whose kubelet does not account for it would take no pod; the volumes have limits instead.
+    Of ephemeral storage there is a limit, for `scratch` bytes in volumes and for the container's log, and no request: nodes
+    whose kubelet does not account for it would take no pod.
     """
-    return {"requests": requests | pod.resources.requests, "limits": limits | pod.resources.limits}
+    requests |= {"ephemeral-storage": "0"}
+    limits |= {"ephemeral-storage": str(scratch + LOG_BYTES)}
+    said = pod.resources
+    least = {name: min(ours, said.limits.get(name, ours), key=amount) for name, ours in requests.items()} | said.requests
+    most = {name: max(ours, said.requests.get(name, ours), key=amount) for name, ours in limits.items()} | said.limits
+    return {"requests": least, "limits": most}
 
 
 def node_name() -> Manifest:
@@ -93,12 +102,13 @@ def config_volume(name: str) -> Manifest:
 
 def key_volume(cluster: MetricsCluster, component: str) -> Manifest:
     """The public keys that tokens are checked with; the store, which signs login tokens, has the private half of their key."""
-    generated = _secret(names.keys(cluster.name), names.PUBLIC_KEY, names.PUBLIC_KEY)
+    own = names.keys(cluster.name)
+    generated = [_secret(own, name, name) for name in (names.PUBLIC_KEY, names.OTHER_PUBLIC_KEY)]
     further = [_secret(key.secret_name, key.key, key_path(key.secret_name, key.key)) for key in cluster.spec.auth.public_keys]
     for key in login_keys(cluster):
         entry = key.private_key if component == names.STORE else key.public_key
-        further.append(_secret(key.secret_name, entry, key_path(key.secret_name, entry), optional=True))
-    return _projected("keys", [generated, *further])
+        further.append(_secret(key.secret_name, entry, login_path(key.secret_name, entry), optional=True))
+    return _projected("keys", [*generated, *further])
 
 
 def user_volume(secret: str) -> Manifest:
@@ -112,6 +122,26 @@ def agent_token_volume(cluster: MetricsCluster) -> Manifest:
     if cluster.spec.auth.kubernetes:
         source = {"serviceAccountToken": {"audience": names.AUDIENCE, "expirationSeconds": 3600, "path": "token"}}
     return _projected("token", [source])
+
+
+def tls_volume(secret: str) -> Manifest:
+    """The store's certificate and key."""
+    items = [{"key": entry, "path": entry} for entry in (names.CERTIFICATE, names.CERTIFICATE_KEY)]
+    return {"name": "tls", "secret": {"secretName": secret, "items": items, "defaultMode": 0o440}}
+
+
+def authority_volume(secret: str) -> Manifest:
+    """What the store's certificate is checked with; the Secret may do without, and the agents are not shown its key."""
+    return _projected("tls", [_secret(secret, names.AUTHORITY, names.AUTHORITY, optional=True)])
+
+
+def nats_volumes(cluster: MetricsCluster) -> list[Manifest]:
+    """The login to NATS and what its servers are checked with; none where neither is wanted."""
+    nats = cluster.spec.nats
+    entry = names.NATS_PASSWORD if nats.username else names.NATS_CREDENTIALS
+    wanted = ((nats.credentials_secret, entry), (nats.ca_secret, names.AUTHORITY))
+    sources = [_secret(name, key, key) for name, key in wanted if name]
+    return [_projected("nats", sources)] if sources else []
 
 
 def api_server_volume() -> Manifest:

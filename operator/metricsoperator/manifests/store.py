@@ -8,6 +8,7 @@ from metricwire.units import quantity
 
 REPLAY_SECONDS = 1800  # 10 s per million samples in the log (reliability.md P3), for 180 million
 GRACE_SECONDS = 60
+_SCRATCH = 256 * 1024**2  # bytes for /tmp
 
 
 def stateful_set(cluster: MetricsCluster, site: Site, config_hash: str, claim_size: str) -> Manifest:
@@ -49,6 +50,9 @@ def _container(cluster: MetricsCluster, site: Site) -> Manifest:
         mounts.append(pods.mount("apiserver", names.API_SERVER_DIRECTORY))
     if cluster.spec.auth.login_users.secret_name:
         mounts.append(pods.mount("users", names.USER_DIRECTORY))
+    if spec.tls.secret_name:
+        mounts.append(pods.mount("tls", names.TLS_DIRECTORY))
+    mounts += [pods.mount(volume["name"], names.NATS_DIRECTORY) for volume in _nats_volumes(cluster)]
     return pods.container(
         names.STORE,
         image(cluster, names.STORE, site),
@@ -62,6 +66,7 @@ def _container(cluster: MetricsCluster, site: Site) -> Manifest:
             spec.pod,
             {"cpu": "100m", "memory": str(memory)},
             {"cpu": "4", "memory": str(memory + memory // 4)},
+            scratch=_SCRATCH,
         ),
         startupProbe=pods.probe("/readyz", "ops", period=1, failures=REPLAY_SECONDS),
         livenessProbe=pods.probe("/healthz", "ops", period=10, failures=6),
@@ -71,20 +76,26 @@ def _container(cluster: MetricsCluster, site: Site) -> Manifest:
 
 
 def _volumes(cluster: MetricsCluster) -> list[Manifest]:
-    auth = cluster.spec.auth
+    auth, tls = cluster.spec.auth, cluster.spec.store.tls
     return [
         pods.config_volume(names.store(cluster.name)),
         pods.key_volume(cluster, names.STORE),
-        pods.scratch_volume("tmp", "256Mi"),
+        pods.scratch_volume("tmp", str(_SCRATCH)),
         *([pods.api_server_volume()] if auth.kubernetes else []),
         *([pods.user_volume(auth.login_users.secret_name)] if auth.login_users.secret_name else []),
+        *([pods.tls_volume(tls.secret_name)] if tls.secret_name else []),
+        *_nats_volumes(cluster),
     ]
 
 
+def _nats_volumes(cluster: MetricsCluster) -> list[Manifest]:
+    return pods.nats_volumes(cluster) if cluster.spec.nats.subscriptions else []
+
+
 def _claim(cluster: MetricsCluster, size: str) -> Manifest:
-    """ReadWriteOnce, since many provisioners know nothing stricter; a lock in the folder keeps a second store out."""
+    """What the StatefulSet makes its volume claim of."""
     class_name = cluster.spec.store.storage.class_name
-    claim: Manifest = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}}
+    claim: Manifest = {"accessModes": [cluster.spec.store.storage.access_mode], "resources": {"requests": {"storage": size}}}
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
@@ -102,6 +113,7 @@ def services(cluster: MetricsCluster, site: Site) -> list[Manifest]:
     selector = names.selector(cluster.name, names.STORE)
     headless = metadata(cluster, names.STORE, names.store_headless(cluster.name), site)
     client = metadata(cluster, names.STORE, names.store(cluster.name), site)
+    client["labels"] |= {names.MONITORED_LABEL: "true"}
     wanted = cluster.spec.store.service
     if wanted.annotations:
         client["annotations"] = wanted.annotations

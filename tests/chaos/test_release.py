@@ -1,0 +1,168 @@
+"""The release on a real API server: what that takes, the operator's rights, upgrade and rollback, what is left behind."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import kubeapi
+from charts import ALL, CHART, ENVIRONMENT, MINIMAL, needs, objects, previous, run, template
+
+pytestmark = [kubeapi.needed, needs("helm", "kubectl"), pytest.mark.timeout(240)]
+ACCOUNT = "monitoring:metricscluster-operator"
+CRD = "metricsclusters.metricscluster.io"
+LATER = ("--set", "crds.install=false")  # as if the kind were there already
+ON = ("--set", "metricsCluster.enabled=true", "--set", "metricsCluster.name=fritz")
+
+
+class Server:
+    """An API server without nodes, and the commands that ask it."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.folder, self.url = folder, url
+        self.admin = self.account(kubeapi.TOKEN)
+        self.kubectl("create", "namespace", "monitoring")
+
+    def account(self, token: str) -> Path:
+        """A kubeconfig."""
+        authority = str(self.folder / "certificates" / "apiserver.crt")
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "c", "cluster": {"server": self.url, "certificate-authority": authority}}],
+            "users": [{"name": "u", "user": {"token": token}}],
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": "monitoring"}}],
+            "current-context": "c",
+        }
+        path = self.folder / f"{token.replace(':', '-')}.yaml"
+        path.write_text(yaml.safe_dump(config))
+        return path
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        return run("kubectl", "-n", "monitoring", *arguments, stdin=stdin, KUBECONFIG=str(self.admin))
+
+    def get(self, *arguments: str) -> Any:
+        return json.loads(self.kubectl("get", *arguments, "-o", "json"))
+
+    def served(self) -> None:
+        """Wait until it serves MetricsClusters."""
+
+        def listed() -> bool:
+            command = ["kubectl", "get", "metricscluster", "--kubeconfig", str(self.admin)]
+            return not subprocess.run(command, env=ENVIRONMENT, capture_output=True, check=False).returncode
+
+        kubeapi.wait_for("the kind is served", listed)
+
+    def helm(self, verb: str, *arguments: str | Path) -> str:
+        return run("helm", "-n", "monitoring", verb, "metricscluster", *arguments, KUBECONFIG=str(self.admin))
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("api")
+    with kubeapi.running(folder, authorization="RBAC", accounts=(ACCOUNT,)) as api:
+        yield Server(folder, api.url)
+
+
+def schema(found: dict[str, Any]) -> Any:
+    return found["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"].keys()
+
+
+def works(server: Server) -> bool:
+    """Whether the operator, with the release's settings and rights and no others, finds all that it needs and serves."""
+    pod = server.get("deployment", "metricscluster-operator")["spec"]["template"]["spec"]
+    environment = {env["name"]: env.get("value", "") for env in pod["containers"][0]["env"]}
+    environment |= {"KUBECONFIG": str(server.account(ACCOUNT)), "METRICSOPERATOR_HEALTH_PORT": str(kubeapi.free_port())}
+    command = [sys.executable, "-m", "metricsoperator"]
+    with subprocess.Popen(
+        command, env=ENVIRONMENT | environment | {"PYTHONPATH": ":".join(sys.path)}, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            said = next((line for line in process.stdout if '"serving ' in line or "ERROR" in line), "")
+        finally:
+            process.kill()
+    wanted = environment["METRICSOPERATOR_NAMESPACE"] or "all namespaces"
+    assert f'"serving {wanted}"' in said, said
+    return True
+
+
+def test_objects_are_as_the_api_server_wants_them(server: Server) -> None:
+    """No field is unknown to it and none has a wrong value. It does not know what Prometheus Operator brings."""
+    server.kubectl("create", "-f", str(CHART / "files/crd.yaml"))
+    server.served()
+    made = [found for arguments in ([], [*ALL, *LATER], MINIMAL, [*ON, *LATER]) for found in objects(template(*arguments))]
+    made = [found for found in made if found["kind"] not in {"PodMonitor", "PrometheusRule", "CustomResourceDefinition"}]
+    said = server.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", stdin=yaml.safe_dump_all(made))
+    assert len(said.splitlines()) == len(made)
+    server.kubectl("delete", "crd", CRD)
+
+
+@pytest.mark.parametrize("arguments", [[], ALL, MINIMAL, ["--set", "tests.metricsCluster=fritz"]])
+def test_notes_are_commands_for_what_was_installed(server: Server, arguments: list[str]) -> None:
+    notes = server.helm("install", CHART, "--dry-run=server", *arguments).split("NOTES:")[1]
+    assert "rollout status deployment/metricscluster-operator" in notes
+    assert ("helm -n monitoring test metricscluster" in notes) == (arguments not in ([], MINIMAL))
+    assert ("kubectl apply --server-side -f" in notes) == (arguments == MINIMAL)
+    assert "no value" not in notes
+
+
+@pytest.mark.chaos
+def test_the_operator_has_the_rights_it_needs(server: Server) -> None:
+    """Of one namespace, and of all; and no others: the audit of the end-to-end tests (tests/e2e/test_rights.py) says so."""
+    server.helm("install", CHART)
+    assert works(server)
+    server.helm("upgrade", CHART, "--set", "watch.allNamespaces=true")
+    assert not server.get("role,rolebinding")["items"]
+    assert works(server)
+    server.helm("uninstall")
+    server.kubectl("delete", "crd", CRD)
+
+
+@pytest.mark.chaos
+def test_life_of_a_release(server: Server, tmp_path: Path) -> None:
+    """From the chart before: upgraded, rolled back, uninstalled, installed again; MetricsClusters stay, whoever made them."""
+    server.helm("install", previous(tmp_path))
+    server.served()
+    own = {"apiVersion": "metricscluster.io/v1alpha1", "kind": "MetricsCluster", "metadata": {"name": "own"}}
+    server.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(own))
+    uid = server.get("metricscluster", "own")["metadata"]["uid"]
+
+    server.helm("upgrade", CHART, *ON)
+    wanted = yaml.safe_load((CHART / "files/crd.yaml").read_text())
+    assert schema(server.get("crd", CRD)) == schema(wanted), "the schema was upgraded with the release"
+    assert server.get("metricscluster", "fritz")["metadata"]["annotations"]["meta.helm.sh/release-name"] == "metricscluster"
+    assert works(server)
+
+    server.helm("rollback", "1")
+    assert {found["metadata"]["name"] for found in server.get("metricscluster")["items"]} == {"fritz", "own"}
+
+    server.helm("uninstall")
+    assert not server.get("deployment,role,rolebinding,serviceaccount,networkpolicy,poddisruptionbudget")["items"]
+    assert not [
+        one for one in server.get("clusterrole,clusterrolebinding")["items"] if "metricscluster" in one["metadata"]["name"]
+    ]
+    assert server.get("metricscluster", "own")["metadata"]["uid"] == uid
+    assert server.get("metricscluster", "fritz")
+
+    server.helm("install", CHART, *ON)
+    assert server.get("metricscluster", "own")["metadata"]["uid"] == uid
+    server.helm("uninstall")
+    server.kubectl("delete", "crd", CRD)
+
+
+@pytest.mark.chaos
+def test_a_second_release_leaves_the_kind_to_the_first(server: Server) -> None:
+    server.helm("install", CHART)
+    server.kubectl("create", "namespace", "other")
+    run("helm", "-n", "other", "install", "second", CHART, "--set", "crds.install=false", KUBECONFIG=str(server.admin))
+    run("helm", "-n", "other", "uninstall", "second", KUBECONFIG=str(server.admin))
+    assert server.get("crd", CRD)
+    assert works(server)
+    server.helm("uninstall")
+    server.kubectl("delete", "crd", CRD)
