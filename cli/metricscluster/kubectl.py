@@ -21,7 +21,7 @@ REQUEST = "20s"  # that kubectl waits for the API server
 FORWARD_PATIENCE = 20.0  # seconds until a port is forwarded
 LOOK = 0.02  # seconds between two looks whether it is
 STOP = 5.0  # seconds that it may take to end
-_FORWARDED = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+) -> (\d+)")
+_FORWARDED = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+) -> (\d+)\n")
 _PREFIXES = re.compile(r"^(?:error: |Error from server(?: \([A-Za-z]+\))?: |Unable to connect to the server: )+")
 _MISSING = "install it (https://kubernetes.io/docs/tasks/tools), or name a store by --url"
 

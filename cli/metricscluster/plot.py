@@ -4,6 +4,7 @@ A cell of braille has 2 x 4 dots. Where many samples share a column of dots it s
 that no peak is lost. Several series need colours to be told apart; without them each is drawn with a letter of its own.
 """
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -87,8 +88,9 @@ def plot(
 def _bounds(values: Sequence[float]) -> tuple[float, float]:
     """What the field shows, from and to."""
     low, high = min(values), max(values)
-    if low == high:
-        low, high = (low - abs(low) * 0.1 - 0.5, high + abs(high) * 0.1 + 0.5) if low else (0.0, 1.0)
+    if low / 2 == high / 2:  # the smallest numbers have no half
+        room, most = abs(high) * 0.1 + 0.5, sys.float_info.max
+        low, high = (max(-most, low - room), min(most, high + room)) if low else (0.0, 1.0)
     elif 0 < low < high / 2:
         low = 0.0  # a course near zero is read best from zero
     return low, high
@@ -130,14 +132,15 @@ def _strokes(line: Line, field: Field, columns: int, rows: int) -> list[tuple[in
     before = None
     for stamp, value in line.samples:
         column, row = field.column(stamp, columns), field.row(value, rows)
-        way = [(column, row)]
+        way = [(column, row, row)]
         if before is not None and stamp - before[0] <= near:
             _, first, height = before
-            steps = max(1, column - first)
-            way += [(first + at, round(height + (row - height) * at / steps)) for at in range(1, steps)]
-        for at, level in way:
-            top, bottom = found.get(at, (level, level))
-            found[at] = min(top, level), max(bottom, level)
+            steps = column - first
+            levels = [round(height + (row - height) * at / steps) for at in range(steps + 1)] if steps else []
+            way += [(first + at, levels[at - 1], levels[at]) for at in range(1, steps + 1)]
+        for at, *levels in way:
+            known = found.get(at, ())
+            found[at] = min(*known, *levels), max(*known, *levels)
         before = stamp, column, row
     return sorted(found.items())
 

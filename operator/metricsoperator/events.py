@@ -1,4 +1,4 @@
-"""Events: what `kubectl describe` shows of a MetricsCluster's life, one for each change of a condition's reason.
+"""Events: what `kubectl describe` shows of a MetricsCluster's life, one for each reason that its conditions newly have.
 
 What was said before is in the status, so that an operator that starts anew repeats nothing. The status is written first: ended
 in between, an event is lost, and none is there twice. A reason that comes again within the hour that events live is the same
@@ -30,12 +30,14 @@ _NORMAL = frozenset(
 
 
 def news(before: Status, after: Status) -> Iterator[Condition]:
-    """The conditions whose reason has changed; of those with the same reason or words the first. Nothing is no news."""
-    old = {condition.type: condition.reason for condition in before.conditions}
-    said: set[str] = set()
+    """The conditions with a reason that none had before; of those with the same reason or words the first.
+
+    That at the start nothing is wrong is no news.
+    """
+    told = [condition.reason for condition in before.conditions if condition.type in TOLD]
+    said = {*told, *([] if told else [str(Reason.AS_WANTED)])}
     for condition in sorted((each for each in after.conditions if each.type in TOLD), key=lambda each: TOLD.index(each.type)):
-        fresh = old.get(condition.type, str(Reason.AS_WANTED)) != condition.reason
-        if fresh and said.isdisjoint({condition.message, condition.reason}):
+        if said.isdisjoint({condition.message, condition.reason}):
             said |= {condition.message, condition.reason}
             yield condition
 

@@ -218,6 +218,17 @@ def test_trouble_is_a_warning_with_its_reason(world: World) -> None:
     assert world.events()[-1] == ("Warning", "Forbidden", 1), "Degraded says the same in the same words"
 
 
+def test_one_event_for_what_two_conditions_say_one_after_the_other(world: World) -> None:
+    world.change(auth={"publicKeys": [{"secretName": "cc-backend"}]})
+    world.reconcile()
+    assert (world.condition("Degraded")["reason"], world.condition("Ready")["reason"]) == ("SecretMissing", "Ready")
+    world.item("StatefulSet", "fritz-store")["status"]["readyReplicas"] = 0
+    world.see()
+    world.reconcile()
+    assert world.condition("Ready")["reason"] == "SecretMissing"
+    assert [event for event in world.events() if event[0] == "Warning"] == [("Warning", "SecretMissing", 1)]
+
+
 @pytest.mark.parametrize("fault", [Refused("forbidden", 403), Retry("away")])
 def test_events_that_cannot_be_posted_hold_up_nothing(server: Server, fault: Exception) -> None:
     server.faults["Event"] = fault
