@@ -10,17 +10,20 @@ FILE ?= examples/metricscluster.yaml
 NAMESPACE ?= monitoring
 BUILD_FOLDER ?= build
 
-.PHONY: help run test chaos check format bench e2e images clean lock generate manifests
+.PHONY: help run test controlplane chaos check format bench e2e images clean lock generate manifests
 .DEFAULT_GOAL := help
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/run ## run a store and an agent here, from $(FILE); Ctrl-C ends both
 	@exec $(BIN)/metricscluster up $(FILE)
 
 test: $(VENV)/dev ## run the tests
-	@$(BIN)/pytest -n auto --ignore=tests/e2e
+	@$(BIN)/pytest -n auto --ignore=tests/e2e -m "not controlplane"
+
+controlplane: $(VENV)/dev ## try operator, resource and chart on a real API server: kube-apiserver, etcd, helm, kubectl on PATH
+	@$(BIN)/pytest -n auto tests/chaos -m controlplane
 
 chaos: $(VENV)/dev ## try the promises at full size (docs/testing.md); CHAOS="-k t13 --seed 7" to choose or replay
 	@$(BIN)/pytest tests/chaos --size full $(CHAOS)

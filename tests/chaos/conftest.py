@@ -33,6 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "chaos: has no small form; runs with --size full alone")
+    config.addinivalue_line("markers", "controlplane: starts a kube-apiserver and etcd; small in `make controlplane`")
     if config.getoption("seed") is None:
         config.option.seed = time.time_ns() % 2**31 if config.getoption("size") == "full" else SMALL_SEED
 

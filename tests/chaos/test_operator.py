@@ -16,6 +16,7 @@ from chaos.operating import CRD, NAMESPACE, OWN, World
 from metricsoperator.kinds import KINDS
 
 pytestmark = [
+    pytest.mark.controlplane,
     pytest.mark.skipif(bool(controlplane.missing()), reason=controlplane.missing() or "never"),
     pytest.mark.timeout(180),
 ]

@@ -13,7 +13,7 @@ import yaml
 import kubeapi
 from charts import ALL, CHART, ENVIRONMENT, MINIMAL, needs, objects, previous, run, template
 
-pytestmark = [kubeapi.needed, needs("helm", "kubectl"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.controlplane, kubeapi.needed, needs("helm", "kubectl"), pytest.mark.timeout(240)]
 ACCOUNT = "monitoring:metricscluster-operator"
 CRD = "metricsclusters.metricscluster.io"
 LATER = ("--set", "crds.install=false")  # as if the kind were there already

@@ -22,7 +22,7 @@ from metricsoperator.plan import plan
 from metricsoperator.spec import parse
 from operatorpart.test_spec import CASES, RULED
 
-pytestmark = [kubeapi.needed, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.controlplane, kubeapi.needed, pytest.mark.timeout(300)]
 SITE = Site("registry.example/metrics", "1.2.3", cluster_roles="monitoring-metricscluster")
 BY_CATALOGUE = "metric of the built-in catalogue"  # known to the operator alone: the schema does not list all metrics
 FROZEN = ("spec.clusterName", "spec.store.storage.className")
