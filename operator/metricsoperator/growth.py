@@ -54,8 +54,8 @@ def volumes(claim: Manifest | None) -> tuple[VolumeState, ...]:
 async def grow(objects: Objects, observed: Observed, cluster: MetricsCluster, claim: Manifest | None) -> Growth:
     """Take the step that is due."""
     wanted, present = cluster.spec.store.storage.size, template(observed, cluster)
-    if claim is None:
-        return Growth(template=present)
+    if claim is None or not _is_ours(observed, cluster, claim):
+        return Growth(claim=claim, template=present)
     if quantity(_requested(claim)) > quantity(wanted):
         text = (
             f"volume claim {names.claim(cluster.name)} has {_requested(claim)}, spec.store.storage.size is {wanted}: volumes"
@@ -88,6 +88,14 @@ def template(observed: Observed, cluster: MetricsCluster) -> str:
 def _ours(observed: Observed, cluster: MetricsCluster) -> Manifest | None:
     found = observed.get("StatefulSet", cluster.namespace, names.store(cluster.name))
     return found if found is not None and owner_uid(found) == cluster.uid else None
+
+
+def _is_ours(observed: Observed, cluster: MetricsCluster, claim: Manifest) -> bool:
+    """Whether a claim of that name is of our StatefulSet, or where there is none, of one that we had."""
+    if observed.get("StatefulSet", cluster.namespace, names.store(cluster.name)) is not None:
+        return _ours(observed, cluster) is not None
+    labels: dict[str, str] = claim["metadata"].get("labels", {})
+    return names.selector(cluster.name, names.STORE).items() <= labels.items()
 
 
 def _failed(claim: Manifest) -> list[Trouble]:

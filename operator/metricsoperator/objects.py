@@ -3,6 +3,7 @@
 `apply.Cluster` is the real one; tests put a dictionary in its place.
 """
 
+from http import HTTPStatus
 from typing import Any, Protocol
 
 from metricwire.errors import MetricsError
@@ -27,7 +28,11 @@ class Refused(MetricsError):
 
 
 class NameTaken(Refused):
-    """An object of that name is somebody else's."""
+    """An object of that name, of this kind, is somebody else's."""
+
+    def __init__(self, text: str, kind: str) -> None:
+        super().__init__(text, HTTPStatus.CONFLICT)
+        self.kind = kind
 
 
 class Objects(Protocol):

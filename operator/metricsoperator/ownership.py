@@ -37,4 +37,4 @@ def check_owner(cluster: MetricsCluster, found: Manifest) -> None:
     if not alive(found) or (earlier and not ours):
         raise Retry(f"cannot write {what}: it is being deleted")
     if not ours:
-        raise NameTaken(f"cannot write {what}: it exists and is not this MetricsCluster's; delete or rename it", 409)
+        raise NameTaken(f"cannot write {what}: it exists and is not this MetricsCluster's; delete or rename it", found["kind"])

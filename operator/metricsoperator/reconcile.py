@@ -34,6 +34,8 @@ from metricwire.errors import BadInput
 log = logging.getLogger(__name__)
 
 UNREADY_SECONDS = 5.0  # between looks at what is not ready or grows: pods and claims say how it goes, and are not watched
+_TRUSTED = ("ServiceAccount", "Secret", "ConfigMap")  # what pods run with: somebody else's could make them do anything
+_TRUSTING = ("ClusterRoleBinding", "StatefulSet", "DaemonSet")
 _TERMINATING = "because it is being terminated"  # what the API server says of whatever is made in a namespace that goes
 
 
@@ -57,6 +59,7 @@ class Turn:
     keys: KeysState = field(default_factory=KeysState)
     waiting: bool = False  # agents for the store
     again: float | None = None
+    foreign: bool = False  # what pods would run with is somebody else's
     hopeless: bool = False  # the namespace goes, and with it all that is ours, or the API server does not answer
 
     async def take(self, step: Callable[[], Awaitable[None]]) -> None:
@@ -67,6 +70,7 @@ class Turn:
             await step()
         except Refused as error:
             self.hopeless = self.hopeless or _TERMINATING in str(error)
+            self.foreign = self.foreign or (isinstance(error, NameTaken) and error.kind in _TRUSTED)
             self.faults.append(Trouble(_reason(error), str(error)))
         except Retry as error:
             self.retry = error
@@ -149,7 +153,12 @@ class Reconciler:
         turn.limits += grown.limits
 
     async def _ensure_in_order(self, cluster: MetricsCluster, manifest: Manifest, wanted: list[Manifest], turn: Turn) -> None:
-        """As `_ensure`; agents keep their image, and the settings for it, until the store runs the new one."""
+        """As `_ensure`; nothing runs with what is somebody else's, or is granted to it.
+
+        Agents keep their image, and the settings for it, until the store runs the new one.
+        """
+        if turn.foreign and manifest["kind"] in _TRUSTING:
+            return
         if waiting(self.observed, cluster, manifest, wanted):
             turn.waiting = True
             return

@@ -130,6 +130,30 @@ def test_paused_changes_nothing_but_the_status(server: Server) -> None:
     assert [verb for verb, kind, _ in server.writes if kind != "Event"] == ["status"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "name"), [("ServiceAccount", "fritz-agent"), ("Secret", "fritz-keys"), ("ConfigMap", "fritz-store")]
+)
+def test_nothing_runs_with_what_is_somebody_elses(world: World, kind: str, name: str) -> None:
+    world.server.keep({"kind": kind, "metadata": {"namespace": "monitoring", "name": name}})
+    world.reconcile()
+    assert world.condition("Ready")["reason"] == "NameTaken"
+    made = {kind for verb, kind, _ in world.server.writes if verb == "apply"}
+    assert "Service" in made
+    assert not {"StatefulSet", "DaemonSet"} & made
+    assert kind == "ConfigMap" or "ClusterRoleBinding" not in made
+
+
+def test_the_claim_of_somebody_elses_stateful_set_is_left_alone(world: World) -> None:
+    requests = {"resources": {"requests": {"storage": "512Mi"}}}
+    about = {"namespace": "monitoring", "name": "fritz-store"}
+    world.server.keep({"kind": "StatefulSet", "metadata": about, "spec": {"volumeClaimTemplates": [{"spec": requests}]}})
+    claim = {"namespace": "monitoring", "name": "data-fritz-store-0"}
+    world.server.keep({"kind": "PersistentVolumeClaim", "metadata": claim, "spec": requests})
+    world.reconcile()
+    assert world.condition("Ready")["reason"] == "NameTaken"
+    assert not [write for write in world.server.writes if write[1] == "PersistentVolumeClaim"]
+
+
 def test_an_object_of_somebody_else_is_left_alone(world: World) -> None:
     theirs = {"kind": "Service", "metadata": {"namespace": "monitoring", "name": "fritz-store"}, "spec": {"theirs": True}}
     world.server.keep(theirs)
