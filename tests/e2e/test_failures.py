@@ -28,6 +28,7 @@ def events(reason: str) -> list[dict[str, Any]]:
 def told(reason: str) -> Iterator[None]:
     """Within: what was broken has this reason. Afterwards it is mended, by itself."""
     k.kubectl(*WAIT, f"--for=jsonpath={{.status.conditions[?(@.type=='Ready')].reason}}={reason}")
+    k.eventually(lambda: events(reason), seconds=10, what="an event")  # the status is written first
     assert [(event["type"], event["count"]) for event in events(reason)] == [("Warning", 1)]
     condition = next(each for each in k.get("metricscluster", k.NAME)["status"]["conditions"] if each["type"] == "Degraded")
     assert (condition["status"], condition["reason"]) == ("True", reason)
