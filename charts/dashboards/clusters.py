@@ -1,6 +1,6 @@
 """A whole cluster at a glance, and one of its nodes in detail."""
 
-from dashboards.grafana import Choice, Dashboard, Panel, Row
+from dashboards.grafana import Choice, Dashboard, Panel, Row, stat
 
 CLUSTER = Choice("cluster", "Cluster", "label_values(num_cpus, cluster)")
 NODE = Choice("node", "Node", 'label_values(num_cpus{cluster="$cluster"}, hostname)')
@@ -50,22 +50,16 @@ OVERVIEW = Dashboard(
         Row(
             "Now",
             [
-                Panel("Nodes that report", {f"count({of_nodes('num_cpus')})": ""}, kind="stat", width=4),
-                Panel("Hardware threads", {f"sum({of_nodes('num_cpus')})": ""}, kind="stat", width=4),
-                Panel("Memory", {f"sum({of_nodes('mem_total')})": ""}, "bytes", "stat", 4),
-                Panel(
-                    "Containers",
-                    {'count(count by (type_id) (container_processes{cluster="$cluster"}))': ""},
-                    kind="stat",
-                    width=4,
-                ),
-                Panel("CPU in use", {f"avg({of_nodes('cpu_used')})": ""}, "percent", "stat", 4, limits={WARN: 80.0, BAD: 95.0}),
-                Panel(
+                stat("Nodes that report", f"count({of_nodes('num_cpus')})", width=4),
+                stat("Hardware threads", f"sum({of_nodes('num_cpus')})", width=4),
+                stat("Memory", f"sum({of_nodes('mem_total')})", "bytes", width=4),
+                stat("Containers", 'count(count by (type_id) (container_processes{cluster="$cluster"}))', width=4),
+                stat("CPU in use", f"avg({of_nodes('cpu_used')})", "percent", width=4, limits={WARN: 80.0, BAD: 95.0}),
+                stat(
                     "Memory in use",
-                    {f"100 * sum({of_nodes('mem_used')}) / sum({of_nodes('mem_total')})": ""},
+                    f"100 * sum({of_nodes('mem_used')}) / sum({of_nodes('mem_total')})",
                     "percent",
-                    "stat",
-                    4,
+                    width=4,
                     limits={WARN: 80.0, BAD: 95.0},
                 ),
             ],

@@ -102,6 +102,19 @@ class Panel:
         return {"transformations": [{"id": "merge", "options": {}}, organize]}
 
 
+def stat(
+    title: str,
+    expression: str,
+    unit: str = "short",
+    *,
+    legend: str = "",
+    width: int = 6,
+    limits: dict[str, float] | None = None,
+) -> Panel:
+    """One number, or one of each legend; `limits` colour it."""
+    return Panel(title, {expression: legend}, unit, "stat", width, limits=limits or {})
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """Panels under a title; those that do not fit go to the next line."""

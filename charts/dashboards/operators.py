@@ -1,7 +1,7 @@
 """The operator: whether each MetricsCluster is as it should be, and what keeping it so takes."""
 
 from dashboards.clusters import BAD, WARN
-from dashboards.grafana import Dashboard, Panel, Row
+from dashboards.grafana import Dashboard, Panel, Row, stat
 from dashboards.programs import CHOSEN, OPERATOR, rate, value
 
 READY = f"max by (namespace, name) (metricsoperator_ready{{{CHOSEN}}})"
@@ -25,10 +25,10 @@ OPERATORS = Dashboard(
         Row(
             "Now",
             [
-                Panel("MetricsClusters", {f"count({READY})": ""}, kind="stat", width=6),
-                Panel("Not Ready", {f"count({READY}) - sum({READY})": ""}, kind="stat", width=6, limits={BAD: 1.0}),
-                Panel("Waiting for their turn", {f"sum({value('metricsoperator_queue_depth')})": ""}, kind="stat", width=6),
-                Panel("Longest without success", {f"max({AGE})": ""}, "s", "stat", 6, limits={WARN: 300.0, BAD: 900.0}),
+                stat("MetricsClusters", f"count({READY})"),
+                stat("Not Ready", f"count({READY}) - sum({READY})", limits={BAD: 1.0}),
+                stat("Waiting for their turn", f"sum({value('metricsoperator_queue_depth')})"),
+                stat("Longest without success", f"max({AGE})", "s", limits={WARN: 300.0, BAD: 900.0}),
                 Panel("Each", {READY: "Ready", AGE: "seconds since the last success"}, kind="table", width=24),
             ],
         ),

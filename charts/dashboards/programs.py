@@ -1,7 +1,7 @@
 """The programs themselves: stores, agents, the operator."""
 
 from dashboards.clusters import BAD, WARN
-from dashboards.grafana import Choice, Dashboard, Panel, Row
+from dashboards.grafana import Choice, Dashboard, Panel, Row, stat
 
 STORE = Choice("instance", "Store", "label_values(metricstore_build_info, instance)", several=True)
 AGENT = Choice("instance", "Agent", "label_values(metricagent_store_reached, instance)", several=True)
@@ -42,26 +42,26 @@ STORES = Dashboard(
             "Now",
             [
                 Panel("Version", {f"metricstore_build_info{{{CHOSEN}}}": "{{version}}"}, kind="table", width=6),
-                Panel("Lines a second", {f"sum({rate('metricstore_lines_received_total')})": ""}, kind="stat", width=4),
-                Panel(
+                stat("Lines a second", f"sum({rate('metricstore_lines_received_total')})", width=4),
+                stat(
                     "Series, of those allowed",
-                    {f"100 * {value('metricstore_series')} / {value('metricstore_series_limit')}": "{{instance}}"},
+                    f"100 * {value('metricstore_series')} / {value('metricstore_series_limit')}",
                     "percent",
-                    "stat",
-                    4,
+                    legend="{{instance}}",
+                    width=4,
                     limits={WARN: 80.0, BAD: 95.0},
                 ),
-                Panel(
+                stat(
                     "Takes no samples: disk full",
-                    {value("metricstore_read_only"): "{{instance}}"},
-                    kind="stat",
+                    value("metricstore_read_only"),
+                    legend="{{instance}}",
                     width=5,
                     limits={BAD: 1.0},
                 ),
-                Panel(
+                stat(
                     "Damaged places on disk",
-                    {value("metricstore_damaged_total"): "{{instance}}"},
-                    kind="stat",
+                    value("metricstore_damaged_total"),
+                    legend="{{instance}}",
                     width=5,
                     limits={WARN: 1.0},
                 ),
@@ -142,28 +142,18 @@ AGENTS = Dashboard(
         Row(
             "Now",
             [
-                Panel("Agents", {f"count(metricagent_store_reached{{{CHOSEN}}})": ""}, kind="stat", width=6),
-                Panel(
+                stat("Agents", f"count(metricagent_store_reached{{{CHOSEN}}})"),
+                stat(
                     "Agents whose store does not take samples",
-                    {f"sum(1 - metricagent_store_reached{{{CHOSEN}}})": ""},
-                    kind="stat",
-                    width=6,
+                    f"sum(1 - metricagent_store_reached{{{CHOSEN}}})",
                     limits={BAD: 1.0},
                 ),
-                Panel(
+                stat(
                     "Samples given up, last hour",
-                    {f"sum(increase(metricagent_samples_dropped_total{{{CHOSEN}}}[1h]))": ""},
-                    kind="stat",
-                    width=6,
+                    f"sum(increase(metricagent_samples_dropped_total{{{CHOSEN}}}[1h]))",
                     limits={BAD: 1.0},
                 ),
-                Panel(
-                    "Collectors that fail",
-                    {f"sum(1 - metricagent_collector_success{{{CHOSEN}}})": ""},
-                    kind="stat",
-                    width=6,
-                    limits={WARN: 1.0},
-                ),
+                stat("Collectors that fail", f"sum(1 - metricagent_collector_success{{{CHOSEN}}})", limits={WARN: 1.0}),
             ],
         ),
         Row(

@@ -1,7 +1,7 @@
 """What runs on the nodes: containers, and the pods they belong to."""
 
 from dashboards.clusters import BAD, CLUSTER, WARN
-from dashboards.grafana import Choice, Dashboard, Panel, Row
+from dashboards.grafana import Choice, Dashboard, Panel, Row, stat
 
 NAMESPACE = Choice("namespace", "Namespace", 'label_values(container_processes{cluster="$cluster"}, namespace)', several=True)
 POD = Choice("pod", "Pod", 'label_values(container_processes{cluster="$cluster", namespace=~"$namespace"}, pod)', several=True)
@@ -44,14 +44,12 @@ CONTAINERS = Dashboard(
         Row(
             "Now",
             [
-                Panel("Containers", {f"count({value('container_processes')})": ""}, kind="stat", width=6),
-                Panel("CPUs in use", {f"sum({CPU})": ""}, kind="stat", width=6),
-                Panel("Memory in use", {f"sum({MEMORY})": ""}, "bytes", "stat", 6),
-                Panel(
+                stat("Containers", f"count({value('container_processes')})"),
+                stat("CPUs in use", f"sum({CPU})"),
+                stat("Memory in use", f"sum({MEMORY})", "bytes"),
+                stat(
                     "Killed for want of memory, last hour",
-                    {f"sum(max by (type_id) (increase(container_oom_events_total{{{CHOSEN}}}[1h])))": ""},
-                    kind="stat",
-                    width=6,
+                    f"sum(max by (type_id) (increase(container_oom_events_total{{{CHOSEN}}}[1h])))",
                     limits={BAD: 1.0},
                 ),
             ],
