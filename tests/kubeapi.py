@@ -1,14 +1,6 @@
-"""A real API server and its etcd, without nodes: what it accepts of an object, and what it says when it does not.
+"""A real API server, asked what it accepts of an object, and what it says when it does not."""
 
-Whoever shows TOKEN may do everything; pods need no ServiceAccount to be there. The programs are found on PATH or where
-shared/kube/build puts them.
-"""
-
-import os
-import shutil
-import signal
 import ssl
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,21 +8,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
-import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
-from chaos.program import free_port
+from chaos.controlplane import ADMIN, ControlPlane
 from metricsoperator.apply import APPLY
 from metricsoperator.kinds import KINDS, Kind
 from metricsoperator.yamltext import yaml_text
 
-TOKEN = "admin"
 START_SECONDS = 60.0
-_PATH = os.pathsep.join([os.environ.get("PATH", ""), str(Path("~/.cache/kube/bin").expanduser())])
-PROGRAMS = {name: shutil.which(name, path=_PATH) for name in ("etcd", "kube-apiserver")}
-LACKING = [name for name, path in PROGRAMS.items() if path is None]
-needed = pytest.mark.skipif(bool(LACKING), reason=f"{' and '.join(LACKING)} not found: shared/kube/build makes them")
 
 _MORE = {
     "Namespace": Kind("", "v1", "namespaces"),
@@ -60,17 +44,11 @@ class KubeApi:
     def __init__(self, url: str, trust: ssl.SSLContext) -> None:
         self.url = url
         self._client = httpx.Client(
-            base_url=url, verify=trust, headers={"Authorization": f"Bearer {TOKEN}"}, trust_env=False, timeout=30
+            base_url=url, verify=trust, headers={"Authorization": f"Bearer {ADMIN}"}, trust_env=False, timeout=30
         )
 
     def close(self) -> None:
         self._client.close()
-
-    def ready(self) -> bool:
-        try:
-            return self._client.get("/readyz").status_code == 200
-        except httpx.TransportError:
-            return False
 
     def create(self, manifest: dict[str, Any], *, dry: bool = True, strict: bool = True) -> Said:
         """A new object; `dry`: as if."""
@@ -106,45 +84,15 @@ def wait_for(what: str, look: Any) -> None:
 
 @contextmanager
 def running(folder: Path, *, authorization: str = "AlwaysAllow", accounts: tuple[str, ...] = ()) -> Iterator[KubeApi]:
-    """An API server whose data and logs are in `folder`; `accounts` are ServiceAccounts, `namespace:name`, which show that."""
-    etcd, peers, port = free_port(), free_port(), free_port()
-    key = rsa.generate_private_key(65537, 2048)
-    form = serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
-    (folder / "sa.key").write_bytes(key.private_bytes(*form))
-    users = [f"{account},system:serviceaccount:{account},{account},system:serviceaccounts" for account in accounts]
-    (folder / "tokens.csv").write_text("\n".join([f"{TOKEN},admin,admin,system:masters", *users]))
-    commands = {
-        "etcd": [
-            *("--data-dir", str(folder / "etcd"), "--unsafe-no-fsync", "--log-level", "error"),
-            *("--listen-client-urls", f"http://127.0.0.1:{etcd}", "--advertise-client-urls", f"http://127.0.0.1:{etcd}"),
-            *("--listen-peer-urls", f"http://127.0.0.1:{peers}"),
-        ],
-        "kube-apiserver": [
-            f"--etcd-servers=http://127.0.0.1:{etcd}",
-            *("--bind-address=127.0.0.1", f"--secure-port={port}", f"--cert-dir={folder / 'certificates'}"),
-            *(f"--authorization-mode={authorization}", f"--token-auth-file={folder / 'tokens.csv'}"),
-            *(f"--service-account-key-file={folder / 'sa.key'}", f"--service-account-signing-key-file={folder / 'sa.key'}"),
-            *("--service-account-issuer=https://kubernetes", "--service-cluster-ip-range=10.0.0.0/24"),
-            *("--disable-admission-plugins=ServiceAccount", "--allow-privileged=true", "--profiling=false"),
-        ],
-    }
-    started = []
+    """See ControlPlane."""
+    plane = ControlPlane(folder, authorization=authorization, accounts=accounts)
     try:
-        for name, arguments in commands.items():
-            log = (folder / f"{name}.log").open("wb")
-            started.append(subprocess.Popen([str(PROGRAMS[name]), *arguments], stdout=log, stderr=subprocess.STDOUT))
-            log.close()
-        certificate = folder / "certificates" / "apiserver.crt"
-        wait_for("the API server's certificate", certificate.exists)
-        trust = ssl.create_default_context(cafile=str(certificate))
+        trust = ssl.create_default_context(cafile=str(plane.certificate))
         trust.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        api = KubeApi(f"https://127.0.0.1:{port}", trust)
+        api = KubeApi(plane.url, trust)
         try:
-            wait_for(f"the API server is ready; see {folder}", api.ready)
             yield api
         finally:
             api.close()
     finally:
-        for process in reversed(started):
-            process.send_signal(signal.SIGKILL)
-            process.wait(30)
+        plane.stop()

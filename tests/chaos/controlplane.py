@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import ssl
 import subprocess
 import time
@@ -12,8 +11,11 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+
+from chaos.program import free_port
 
 BINARIES = Path(os.environ.get("KUBE_CACHE", Path.home() / ".cache/kube")) / "bin"
 ADMIN, OPERATOR = "admin", "operator"  # tokens, and users
@@ -34,30 +36,34 @@ def _found(name: str) -> str | None:
     return shutil.which(name, path=f"{BINARIES}{os.pathsep}{os.environ.get('PATH', '')}")
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
+needed = pytest.mark.skipif(bool(missing()), reason=missing() or "never")
 
 
 class ControlPlane:
-    """The processes, and requests to them as an administrator."""
+    """The processes, whose data and logs are in `folder`, and requests to them as an administrator.
 
-    def __init__(self, folder: Path) -> None:
+    `accounts` are ServiceAccounts, `namespace:name`, whose token is that too.
+    """
+
+    def __init__(self, folder: Path, *, authorization: str = "RBAC", accounts: tuple[str, ...] = ()) -> None:
         self.folder, self.port, self.etcd_port = folder, free_port(), free_port()
+        self.certificate = folder / "certificates" / "apiserver.crt"
+        self._authorization, self._accounts = authorization, accounts
         self.processes: list[subprocess.Popen[bytes]] = []
         self.url = f"https://127.0.0.1:{self.port}"
-        self._certificates()
+        self._keys()
         self._run_etcd()
         self.begin()
 
-    def _certificates(self) -> None:
+    def _keys(self) -> None:
         key = rsa.generate_private_key(65537, 2048)
         plain = serialization.NoEncryption()
         pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
         (self.folder / "sa.key").write_bytes(pem)
-        (self.folder / "tokens.csv").write_text(f'{ADMIN},admin,1,"system:masters"\n{OPERATOR},operator,2\n')
+        users = [f"{each},system:serviceaccount:{each},{each},system:serviceaccounts" for each in self._accounts]
+        (self.folder / "tokens.csv").write_text(
+            "\n".join([f"{ADMIN},admin,1,system:masters", f"{OPERATOR},operator,2", *users])
+        )
 
     def _run_etcd(self) -> None:
         client, peer = f"http://127.0.0.1:{self.etcd_port}", f"http://127.0.0.1:{free_port()}"
@@ -74,7 +80,8 @@ class ControlPlane:
         self._start(
             "kube-apiserver",
             *(f"--etcd-servers=http://127.0.0.1:{self.etcd_port}", f"--secure-port={self.port}", "--bind-address=127.0.0.1"),
-            *(f"--cert-dir={self.folder}", f"--token-auth-file={self.folder}/tokens.csv", "--authorization-mode=RBAC"),
+            *(f"--cert-dir={self.certificate.parent}", f"--token-auth-file={self.folder}/tokens.csv"),
+            *(f"--authorization-mode={self._authorization}", "--profiling=false"),
             *(f"--service-account-key-file={key}", f"--service-account-signing-key-file={key}"),
             *("--service-account-issuer=https://kubernetes.default.svc", "--service-cluster-ip-range=10.96.0.0/16"),
             *("--allow-privileged=true", "--disable-admission-plugins=ServiceAccount", "--endpoint-reconciler-type=none"),

@@ -14,7 +14,8 @@ from typing import Any
 import yaml
 
 from chaos.between import Between
-from chaos.controlplane import MERGE, OPERATOR, ControlPlane, free_port
+from chaos.controlplane import MERGE, OPERATOR, ControlPlane
+from chaos.program import free_port
 from metricsoperator.crd import definition
 from metricsoperator.kinds import CHILDREN, CLUSTER_CHILDREN, KINDS, cluster_rules, granted, rules
 

@@ -13,11 +13,12 @@ import pytest
 from chaos import controlplane
 from chaos.conftest import Figures, Size
 from chaos.operating import CRD, NAMESPACE, OWN, World
+from chaos.program import free_port
 from metricsoperator.kinds import KINDS
 
 pytestmark = [
     pytest.mark.controlplane,
-    pytest.mark.skipif(bool(controlplane.missing()), reason=controlplane.missing() or "never"),
+    controlplane.needed,
     pytest.mark.timeout(180),
 ]
 NAME = "fritz"
@@ -216,7 +217,7 @@ def test_t23_two_at_once(world: World, figures: Figures) -> None:
     """They do the same twice, and then nothing."""
     world.resource(NAME)
     world.start()
-    second = world.begin(controlplane.free_port())
+    second = world.begin(free_port())
     try:
         world.until(lambda: world.settled(NAME), "Ready", play=True)
         for item in world.objects(("Service", "ConfigMap")):

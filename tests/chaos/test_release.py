@@ -11,9 +11,11 @@ import pytest
 import yaml
 
 import kubeapi
+from chaos import controlplane
+from chaos.program import free_port
 from charts import ALL, CHART, ENVIRONMENT, MINIMAL, needs, objects, previous, run, template
 
-pytestmark = [pytest.mark.controlplane, kubeapi.needed, needs("helm", "kubectl"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.controlplane, controlplane.needed, needs("helm", "kubectl"), pytest.mark.timeout(240)]
 ACCOUNT = "monitoring:metricscluster-operator"
 CRD = "metricsclusters.metricscluster.io"
 LATER = ("--set", "crds.install=false")  # as if the kind were there already
@@ -25,7 +27,7 @@ class Server:
 
     def __init__(self, folder: Path, url: str) -> None:
         self.folder, self.url = folder, url
-        self.admin = self.account(kubeapi.TOKEN)
+        self.admin = self.account(controlplane.ADMIN)
         self.kubectl("create", "namespace", "monitoring")
 
     def account(self, token: str) -> Path:
@@ -77,7 +79,7 @@ def works(server: Server) -> bool:
     """Whether the operator, with the release's settings and rights and no others, finds all that it needs and serves."""
     pod = server.get("deployment", "metricscluster-operator")["spec"]["template"]["spec"]
     environment = {env["name"]: env.get("value", "") for env in pod["containers"][0]["env"]}
-    environment |= {"KUBECONFIG": str(server.account(ACCOUNT)), "METRICSOPERATOR_HEALTH_PORT": str(kubeapi.free_port())}
+    environment |= {"KUBECONFIG": str(server.account(ACCOUNT)), "METRICSOPERATOR_HEALTH_PORT": str(free_port())}
     command = [sys.executable, "-m", "metricsoperator"]
     with subprocess.Popen(
         command, env=ENVIRONMENT | environment | {"PYTHONPATH": ":".join(sys.path)}, stdout=subprocess.PIPE, text=True

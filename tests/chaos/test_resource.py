@@ -12,6 +12,7 @@ from hypothesis import seed as seeded
 from hypothesis import strategies as st
 
 import kubeapi
+from chaos import controlplane
 from chaos.conftest import Figures, Size
 from chaos.resources import BREAKS, Break, broken, document, refusal, valid
 from kubeapi import KubeApi, Said
@@ -22,7 +23,7 @@ from metricsoperator.plan import plan
 from metricsoperator.spec import parse
 from operatorpart.test_spec import CASES, RULED
 
-pytestmark = [pytest.mark.controlplane, kubeapi.needed, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.controlplane, controlplane.needed, pytest.mark.timeout(300)]
 SITE = Site("registry.example/metrics", "1.2.3", cluster_roles="monitoring-metricscluster")
 BY_CATALOGUE = "metric of the built-in catalogue"  # known to the operator alone: the schema does not list all metrics
 FROZEN = ("spec.clusterName", "spec.store.storage.className")
