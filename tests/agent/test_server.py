@@ -2,20 +2,14 @@
 
 import asyncio
 import logging
-import socket
 
 import pytest
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from chaos.program import free_port
 from metricagent import server, strangers
 from metricagent.server import listening
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        port: int = one.getsockname()[1]
-        return port
 
 
 async def send(port: int, text: bytes, here: str = "127.0.0.1") -> bytes:

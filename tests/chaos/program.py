@@ -1,6 +1,7 @@
 """The real store as a process: settings, ports and folder of its own, its log kept and checked, killed and started again."""
 
 import contextlib
+import fcntl
 import http.client
 import json
 import os
@@ -9,16 +10,19 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 START_SECONDS = 120.0  # a start that takes longer hangs
 STOP_SECONDS = 55.0  # terminationGracePeriod (60 s) - 5 s
 LOG_LINE_MAX = 4096
 PORTS = range(20_000, 32_000)  # below those that the system gives to clients, who would take them while a store is down
+TAKEN = Path(tempfile.gettempdir(), "metricscluster-test-ports")  # locked files: what other tests, beside these, were given
 MIB = 1024**2
+_marks: list[BinaryIO] = []  # the locks of this process
 
 
 class Answer(NamedTuple):
@@ -44,10 +48,16 @@ class Use(NamedTuple):
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A port that nobody listens on, and that is given to nobody else while this process lives."""
+    TAKEN.mkdir(mode=0o777, exist_ok=True)
     for port in random.SystemRandom().sample(PORTS, 100):
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
+        mark = (TAKEN / str(port)).open("wb")
+        with contextlib.suppress(OSError):
+            fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.create_server(("127.0.0.1", port)):
+                _marks.append(mark)
+                return port
+        mark.close()
     raise OSError("no free port found")
 
 
