@@ -1,105 +1,52 @@
-"""Who may ask this node (design.md section 6).
+"""Who may ask this node. What checks tokens is loaded for the first one: 11 MB, and of most nodes nobody asks anything.
 
-ClusterCockpit's tokens whatever their role, as cc-metric-store lets any valid one read; those of DC/OS' login by their
-permissions; ServiceAccounts as RBAC says.
-
-Keys are in files and read again when they change; nothing here needs the store.
+What most of that is for, Python has already, but only for TLS: a copy of OpenSSL.
 """
 
-import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from metricagent.keyfiles import check_key, read_key
+from metricagent.settings import ApiSettings
+from metricwire.errors import SettingsError
 
-from metricwire import tokens
-from metricwire.errors import Forbidden, InvalidToken, SettingsError
-from metricwire.reviews import Reviews
-from metricwire.serviceaccounts import ClusterKeys
-from metricwire.watched import Watched
-
-LARGEST = 65536  # bytes of a key file that are read
-BY_NAME = "/system/v1/agent/"  # below it a node is asked by its name, which DC/OS has a permission of its own for
-
-logger = logging.getLogger(__name__)
-
-
-class Cluster(NamedTuple):
-    """The Kubernetes cluster whose ServiceAccount tokens count."""
-
-    keys: ClusterKeys
-    reviews: Reviews
+if TYPE_CHECKING:
+    from metricagent.tokencheck import TokenCheck
+    from metricwire.tokens import Claims
 
 
 class Access:
-    """Checks tokens. SettingsError when a key cannot be used at the start; one that cannot later is left out, as the log says.
+    """Lets requests through, to everybody's where the settings say so. SettingsError when a key cannot be used at the start."""
 
-    `key_files` hold Ed25519 keys, `login_key_files` public halves of the store's login keys; of these some may be missing.
-    `expiring`: Ed25519 tokens count only if they say when they end.
-    """
+    def __init__(self, settings: ApiSettings, load: "Callable[[], TokenCheck]") -> None:
+        self._anonymous = settings.anonymous
+        self._load = load
+        self._check: TokenCheck | None = None
+        for name in settings.public_key_files:
+            _demand(name)
+        if any(Path(name).exists() for name in settings.login_key_files):
+            self._checking().demand()
 
-    def __init__(
-        self,
-        key_files: Sequence[str],
-        *,
-        now: Callable[[], float],
-        anonymous: bool,
-        login_key_files: Sequence[str] = (),
-        cluster: Cluster | None = None,
-        expiring: bool = False,
-    ) -> None:
-        self._now, self._anonymous, self._cluster, self._expiring = now, anonymous, cluster, expiring
-        self._keys = Watched(lambda: key_files, read=_read, make=_key, clock=now, logger=logger)
-        self._login_keys = Watched(
-            lambda: login_key_files, read=_read, make=lambda _, pem: tokens.login_public_key(pem), clock=now, logger=logger
-        )
-        self._keys.demand()
-        self._login_keys.demand(missing_is_fine=True)
+    async def identify(self, authorization: Sequence[str]) -> "Claims | None":
+        """See TokenCheck; None where everybody may ask."""
+        return None if self._anonymous else await self._checking().identify(authorization)
 
-    async def identify(self, authorization: Sequence[str]) -> tokens.Claims | None:
-        """Who sent these Authorization headers (all of that name); None where everybody may ask.
+    async def permit(self, claims: "Claims | None", method: str, path: str) -> None:
+        """See TokenCheck."""
+        if claims is not None:
+            await self._checking().permit(claims, method, path)
 
-        InvalidToken: nobody knows who it is; Unavailable: Kubernetes cannot be asked.
-        """
-        if self._anonymous:
-            return None
-        token = tokens.bearer(authorization[0] if len(authorization) == 1 else None)
-        name, login_keys = tokens.key_id(token), {key.id: key for key in self._login_keys.values()}
-        if name in login_keys:
-            return tokens.verify_login(token, login_keys, self._now())
-        try:
-            return tokens.verify(token, self._keys.values(), self._now(), expiring=self._expiring)
-        except InvalidToken:
-            if self._cluster is None:
-                raise
-            return await self._cluster.keys.verify(token, self._now())
-
-    async def permit(self, claims: tokens.Claims | None, method: str, path: str) -> None:
-        """Return if it may ask this. Forbidden: it may not; Unavailable: Kubernetes cannot be asked."""
-        if claims is None or claims.kind is tokens.Kind.CLUSTERCOCKPIT:
-            return
-        if claims.kind is tokens.Kind.LOGIN:
-            _check_permission(claims, path)
-            return
-        assert self._cluster is not None, "BUG: a ServiceAccount's token was accepted without a cluster"
-        await self._cluster.reviews.permit(claims.subject, method, path)
+    def _checking(self) -> "TokenCheck":
+        if self._check is None:
+            self._check = self._load()
+        return self._check
 
 
-def _check_permission(claims: tokens.Claims, path: str) -> None:
-    """What counts is what the store wrote into the token: users are not known here."""
-    needed = tokens.AGENT_METRICS if path.startswith(BY_NAME) else tokens.NODE_METRICS
-    if not tokens.opened(claims.permissions, needed):
-        raise Forbidden(f"cannot read this: {claims.subject} lacks the permission {needed}")
-
-
-def _read(name: str) -> bytes:
-    with Path(name).open("rb") as file:
-        return file.read(LARGEST)
-
-
-def _key(_: str, text: bytes) -> Ed25519PublicKey:
-    key = tokens.public_key(text.decode(errors="replace"))
-    if tokens.is_published(key):
-        raise SettingsError("it is the key of cc-metric-store's documentation, which everybody has")
-    return key
+def _demand(name: str) -> None:
+    try:
+        check_key(read_key(name))
+    except OSError as error:
+        raise SettingsError(f"cannot read {name}: {error.strerror}") from error
+    except SettingsError as error:
+        raise SettingsError(f"cannot use {name}: {error}") from error

@@ -11,15 +11,15 @@ import aiohttp
 from metricagent import body, tlsfiles, tokenfile
 from metricagent.reasons import why
 from metricagent.settings import KubernetesSettings
+from metricwire.apiserver import NotAnswered
 from metricwire.errors import SettingsError
-from metricwire.serviceaccounts import NotAnswered
 
 PATIENCE = aiohttp.ClientTimeout(total=5)
 ANSWER_MAX = 1024**2  # bytes of an answer that is read
 
 
 class ApiServer:
-    """See metricwire.serviceaccounts. The token is read for each question: Kubernetes renews it."""
+    """See metricwire.apiserver. The token is read for each question: Kubernetes renews it."""
 
     def __init__(self, settings: KubernetesSettings, session: aiohttp.ClientSession) -> None:
         self._settings, self._session = settings, session

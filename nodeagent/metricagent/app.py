@@ -13,7 +13,7 @@ import prometheus_client
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from metricagent import apiserver, collectors, dcosapi, httpstore, opsapi, podwatch
-from metricagent.access import Access, Cluster
+from metricagent.access import Access
 from metricagent.agent import Agent, Clock
 from metricagent.attribution import Attribution, read_gateways
 from metricagent.backoff import Backoff, Jitter
@@ -55,10 +55,11 @@ from metricagent.tlsfiles import TlsFiles
 from metricwire import __version__
 from metricwire.reviews import Reviews
 from metricwire.samples import Place
-from metricwire.serviceaccounts import ClusterKeys
 
 if TYPE_CHECKING:
     from metricagent.natssubject import NatsSubject
+    from metricagent.tokencheck import TokenCheck
+    from metricwire.apiserver import ApiServer
 
 LAST_TRY = 3.0  # seconds for a last delivery when the agent is told to stop
 
@@ -99,11 +100,12 @@ async def run(settings: AgentSettings) -> None:
                 wake=pusher.wake,
                 clock=clock,
             )
+            strangers = Strangers(clock.steady, registry, settings.api.connections_per_second)
             ops = opsapi.application(latest, registry, agent.alive, clock.wall)
             api = dcosapi.application(here, latest, access, clock.wall)
             async with (
                 listening(ops, "metrics-address", settings.metrics_address),
-                listening(api, "api.address", settings.api.address, Strangers(clock.steady, registry)),
+                listening(api, "api.address", settings.api.address, strangers),
             ):
                 logger.info("agent %s of host %s in cluster %s started", __version__, here.host, here.cluster)
                 await _work(agent, pusher, stop)
@@ -228,19 +230,25 @@ async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 async def _access(api: ApiSettings, clock: Clock) -> AsyncIterator[Access]:
     """Who may ask this node; the API server is asked only where the settings have one."""
     async with AsyncExitStack() as stack:
-        cluster = None
-        if api.kubernetes is not None:
-            server = await stack.enter_async_context(apiserver.connected(api.kubernetes))
-            keys = ClusterKeys(server, api.kubernetes.audience, clock.steady, logger)
-            cluster = Cluster(keys, Reviews(server, clock.steady, logger))
-        yield Access(
-            api.public_key_files,
-            login_key_files=api.login_key_files,
-            cluster=cluster,
-            anonymous=api.anonymous,
-            expiring=api.require_exp,
-            now=clock.wall,
-        )
+        server = await stack.enter_async_context(apiserver.connected(api.kubernetes)) if api.kubernetes else None
+        yield Access(api, lambda: _token_check(api, server, clock))
+
+
+def _token_check(api: ApiSettings, server: "ApiServer | None", clock: Clock) -> "TokenCheck":
+    from metricagent.tokencheck import Cluster, TokenCheck  # noqa: PLC0415 see access.py
+    from metricwire.serviceaccounts import ClusterKeys  # noqa: PLC0415
+
+    cluster = None
+    if server is not None and api.kubernetes is not None:
+        keys = ClusterKeys(server, api.kubernetes.audience, clock.steady, logger)
+        cluster = Cluster(keys, Reviews(server, clock.steady, logger))
+    return TokenCheck(
+        api.public_key_files,
+        login_key_files=api.login_key_files,
+        cluster=cluster,
+        expiring=api.require_exp,
+        now=clock.wall,
+    )
 
 
 @asynccontextmanager

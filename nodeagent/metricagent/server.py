@@ -6,8 +6,10 @@ keeps as many connections as there are descriptors, and one that never sends a r
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
 from typing import Any
 
@@ -22,8 +24,11 @@ from metricwire.errors import MetricsError
 
 CONNECTIONS = 256  # of one server
 FIRST_SECONDS = 15.0  # that a connection has for its first request
+REFUSED_AT_ONCE = 100  # connections, before everybody else has a turn
 SILENT_SECONDS = 120.0  # without a request after which it ends: longer than scrapers and pollers pause
 NO_HTTP = "cannot read the request: it is not HTTP/1.1, or its header is too large"
+
+_RESET = struct.pack("ii", 1, 0)  # for SO_LINGER: close at once, and keep nothing of it
 
 logger = logging.getLogger(__name__)
 
@@ -32,22 +37,25 @@ class CannotListen(MetricsError):
     """An address cannot be listened on; the text names its setting."""
 
 
-class Door(asyncio.Protocol):
-    """A new connection: a `Connection` of the server, unless its address is turned away, which has to cost little."""
+class Listener(socket.socket):
+    """Listens at an address; who may not enter is refused before anything is made of the connection; it has to cost little."""
 
-    def __init__(self, server: web.Server, strangers: Strangers) -> None:
-        self._server, self._strangers = server, strangers
+    def __init__(self, family: int, may_enter: Callable[[str], bool]) -> None:
+        super().__init__(family, socket.SOCK_STREAM)
+        self._may_enter = may_enter
+        self.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            self.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """In, or out."""
-        assert isinstance(transport, asyncio.Transport), "BUG: a server's connections can be written to"
-        address = transport.get_extra_info("peername")
-        if not self._strangers.may_enter(address[0] if address else ""):
-            transport.abort()
-            return
-        inside = Connection(self._server)
-        transport.set_protocol(inside)
-        inside.connection_made(transport)
+    def accept(self) -> tuple[socket.socket, Any]:
+        """The next connection that may enter. BlockingIOError: none for now, or others have their turn."""
+        for _ in range(REFUSED_AT_ONCE):
+            connection, address = super().accept()
+            if self._may_enter(address[0]):
+                return connection, address
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            connection.close()
+        raise BlockingIOError
 
 
 class Connection(web.RequestHandler):
@@ -126,15 +134,22 @@ async def listening(app: web.Application, name: str, text: str, strangers: Stran
     app.middlewares[:0] = [count, strangers.watch] if strangers else [count]
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
-    loop = asyncio.get_running_loop()
-    try:
+    server = runner.server
+    assert server is not None, "BUG: a runner that is set up has a server"
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(runner.cleanup)
         try:
-            found = runner.server
-            assert found is not None, "BUG: a runner that is set up has a server"
-            server = await loop.create_server(lambda: Door(found, strangers) if strangers else Connection(found), host, port)
+            for family, where in _addresses(host, port):
+                listener = stack.enter_context(Listener(family, strangers.may_enter if strangers else lambda _: True))
+                listener.bind(where)
+                serving = await asyncio.get_running_loop().create_server(lambda: Connection(server), sock=listener)
+                stack.callback(serving.close)
         except OSError as error:
             raise CannotListen(f"cannot listen on {text} ({name}): {why(error)}") from error
         yield
-        server.close()
-    finally:
-        await runner.cleanup()
+
+
+def _addresses(host: str, port: int) -> Iterable[tuple[int, Any]]:
+    """Families and addresses of a host, each once. OSError when there is none."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return dict.fromkeys((family, where) for family, _, _, _, where in found)

@@ -114,6 +114,14 @@ class ApiSettings(Struct, frozen=True, rename="kebab", forbid_unknown_fields=Tru
         str, Meta(description="host:port of the DC/OS Metrics API; DC/OS' own port, from this machine only.")
     ] = "127.0.0.1:61001"
     anonymous: Annotated[bool, Meta(description="Whether it answers without a token; host data are not for everybody.")] = False
+    connections_per_second: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100_000,
+            description="New connections of an address, over 5 s; more end at once. Who keeps connections needs few.",
+        ),
+    ] = 100
     public_key_files: Annotated[
         tuple[str, ...],
         Meta(description="Files with one base64 Ed25519 key each: tokens signed by any may read. Re-read within 5 s."),

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
@@ -13,8 +15,9 @@ import pytest
 
 from apiserver import AGENTS, ApiServer, token
 from metricagent import apiserver
-from metricagent.access import Access, Cluster
-from metricagent.settings import KubernetesSettings
+from metricagent.access import Access
+from metricagent.settings import ApiSettings, KubernetesSettings
+from metricagent.tokencheck import Cluster, TokenCheck
 from metricwire import tokens
 from metricwire.errors import Forbidden, InvalidToken, MetricsError, SettingsError, Unavailable
 from metricwire.reviews import OUR_RULE, Reviews
@@ -28,18 +31,25 @@ OWN, BY_NAME = "/system/v1/metrics/v0/node", "/system/v1/agent/n1/metrics/v0/nod
 logger = logging.getLogger("test")
 
 
-async def may(access: Access, authorization: Sequence[str], method: str, path: str) -> None:
+async def may(access: TokenCheck, authorization: Sequence[str], method: str, path: str) -> None:
     """Return if whoever sent these headers may ask this."""
     await access.permit(await access.identify(authorization), method, path)
 
 
-def check(access: Access, *headers: str, path: str = OWN) -> type[MetricsError] | None:
+def check(access: TokenCheck, *headers: str, path: str = OWN) -> type[MetricsError] | None:
     """What became of it: None when it may."""
     try:
         asyncio.run(may(access, headers, "GET", path))
     except MetricsError as error:
         return type(error)
     return None
+
+
+def open_access(settings: ApiSettings) -> Access:
+    return Access(
+        settings,
+        lambda: TokenCheck(settings.public_key_files, login_key_files=settings.login_key_files, now=lambda: NOW),
+    )
 
 
 @pytest.fixture
@@ -51,7 +61,7 @@ def key_file(tmp_path: Path) -> Path:
 
 def test_a_removed_key_is_dead_and_a_new_one_counts(key_file: Path, caplog: pytest.LogCaptureFixture) -> None:
     now = float(NOW)
-    access = Access([str(key_file)], anonymous=False, now=lambda: now)
+    access = TokenCheck([str(key_file)], now=lambda: now)
     good = f"Bearer {tokens.sign(PRIVATE, 'alice', ['user'], issued=NOW - 100)}"
     assert check(access, good) is None
     key_file.write_text("no key")
@@ -65,7 +75,7 @@ def test_a_removed_key_is_dead_and_a_new_one_counts(key_file: Path, caplog: pyte
 
 
 def test_tokens_that_never_expire_can_be_refused(key_file: Path) -> None:
-    access = Access([str(key_file)], anonymous=False, now=lambda: NOW, expiring=True)
+    access = TokenCheck([str(key_file)], now=lambda: NOW, expiring=True)
     assert check(access, f"Bearer {tokens.sign(PRIVATE, 'alice', [], issued=NOW)}") is InvalidToken
     assert check(access, f"Bearer {tokens.sign(PRIVATE, 'alice', [], issued=NOW, expires=NOW + 60)}") is None
 
@@ -84,7 +94,7 @@ def test_a_key_file_that_cannot_be_used_at_the_start(key_file: Path, text: str |
     if text is not None:
         key_file.write_text(text)
     with pytest.raises(SettingsError) as raised:
-        Access([str(key_file)], anonymous=False, now=lambda: NOW)
+        open_access(ApiSettings(public_key_files=(str(key_file),)))
     assert str(raised.value).replace(str(key_file), "K").startswith(error)
 
 
@@ -106,7 +116,7 @@ def test_a_login_may_what_its_permissions_open(
 ) -> None:
     (tmp_path / "key").write_bytes(LOGIN_PUBLIC)
     missing = str(tmp_path / "previous")
-    access = Access([], login_key_files=[str(tmp_path / "key"), missing], anonymous=False, now=lambda: NOW)
+    access = TokenCheck([], login_key_files=[str(tmp_path / "key"), missing], now=lambda: NOW)
     issued = tokens.issue(tokens.login_key(LOGIN), "alice", permissions, now=NOW, seconds=60, id="1")
     assert [check(access, text, path=path) for text in (f"Bearer {issued}", f"token={issued}")] == [outcome] * 2
     assert check(access, f"token={issued}", f"token={issued}", path=path) is InvalidToken, "two headers"
@@ -120,18 +130,47 @@ def test_a_login_may_what_its_permissions_open(
 def test_a_private_login_key_is_not_for_agents(tmp_path: Path) -> None:
     (tmp_path / "key").write_bytes(LOGIN)
     with pytest.raises(SettingsError, match="expected PEM of an RSA public key"):
-        Access([], login_key_files=[str(tmp_path / "key")], anonymous=False, now=lambda: NOW)
+        open_access(ApiSettings(login_key_files=(str(tmp_path / "key"),)))
+
+
+def test_what_checks_tokens_is_loaded_for_the_first_one(key_file: Path) -> None:
+    settings = ApiSettings(public_key_files=(str(key_file),))
+    loaded = []
+
+    def load() -> TokenCheck:
+        loaded.append(1)
+        return TokenCheck(settings.public_key_files, now=lambda: NOW)
+
+    everybody = Access(ApiSettings(anonymous=True), load)
+    assert asyncio.run(everybody.identify([])) is None
+    asyncio.run(everybody.permit(None, "GET", OWN))
+    access = Access(settings, load)
+    assert not loaded
+    for _ in range(2):
+        claims = asyncio.run(access.identify([f"Bearer {tokens.sign(PRIVATE, 'alice', [], issued=NOW)}"]))
+        asyncio.run(access.permit(claims, "GET", OWN))
+    assert loaded == [1]
+
+
+def test_an_agent_that_nobody_asks_has_not_loaded_it() -> None:
+    program = (
+        "import sys, metricagent.app; print(sorted({'cryptography', 'jwt', 'nats', 'pynvml', 'numpy'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env={"PYTHONPATH": ":".join(sys.path)}
+    )
+    assert done.stdout == "[]\n"
 
 
 @asynccontextmanager
-async def joined(api_server: ApiServer, folder: Path, clock: Callable[[], float] = time.time) -> AsyncIterator[Access]:
+async def joined(api_server: ApiServer, folder: Path, clock: Callable[[], float] = time.time) -> AsyncIterator[TokenCheck]:
     """An agent of a Kubernetes cluster."""
     (folder / "token").write_text("mine\n")
     url = f"http://127.0.0.1:{api_server.server_port}"
     settings = KubernetesSettings(url=url, token_file=str(folder / "token"), ca_file="")
     async with apiserver.connected(settings) as server:
         cluster = Cluster(ClusterKeys(server, settings.audience, clock, logger), Reviews(server, clock, logger))
-        yield Access([], cluster=cluster, anonymous=False, now=clock)
+        yield TokenCheck([], cluster=cluster, now=clock)
 
 
 def run(coroutine: Coroutine[Any, Any, None]) -> None:

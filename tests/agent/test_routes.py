@@ -26,6 +26,8 @@ from metricagent.collectors import COLLECTORS
 from metricagent.collectors.filesystems import Filesystems
 from metricagent.host import Host
 from metricagent.latest import Latest
+from metricagent.settings import ApiSettings
+from metricagent.tokencheck import TokenCheck
 from metricwire import tokens
 from metricwire.lineprotocol import Batch, decode
 from metricwire.samples import Place, Sample, SeriesKey
@@ -121,8 +123,13 @@ def test_dcos(case: dict[str, Any], samples: list[Sample], key_file: Path, golde
     latest = Latest(10)
     latest.update(samples, NOW)
     now = NOW if case.get("fresh", True) else NOW + 31
-    app = dcosapi.application(HERE, latest, Access([str(key_file)], anonymous=False, now=lambda: NOW), lambda: now)
+    access = Access(ApiSettings(public_key_files=(str(key_file),)), lambda: TokenCheck([str(key_file)], now=lambda: NOW))
+    app = dcosapi.application(HERE, latest, access, lambda: now)
     check(case, *asyncio.run(ask(app, case))[0], golden)
+
+
+def open_to_all() -> Access:
+    return Access(ApiSettings(anonymous=True), lambda: TokenCheck([], now=lambda: NOW))
 
 
 def answers(golden: Path) -> Iterator[dict[str, Any]]:
@@ -147,8 +154,7 @@ def latest_of(batch: Batch, here: Place) -> Latest:
 
 def test_every_answer_that_the_store_gives(golden: Path) -> None:
     batch = decode((golden / "dcos" / "samples.lp").read_bytes(), now=0)
-    access = Access([], anonymous=True, now=lambda: NOW)
-    app = dcosapi.application(HERE, latest_of(batch, HERE), access, lambda: NOW)
+    app = dcosapi.application(HERE, latest_of(batch, HERE), open_to_all(), lambda: NOW)
 
     cases = [case | {"token": "none"} for case in answers(golden)]
     for case, found in zip(cases, asyncio.run(ask(app, *cases)), strict=True):
@@ -172,7 +178,7 @@ def test_ops(case: dict[str, Any], samples: list[Sample], golden: Path) -> None:
 def test_anonymous_may_read_when_the_settings_say_so(samples: list[Sample], golden: Path) -> None:
     latest = Latest(10)
     latest.update(samples, NOW)
-    app = dcosapi.application(HERE, latest, Access([], anonymous=True, now=lambda: NOW), lambda: NOW)
+    app = dcosapi.application(HERE, latest, open_to_all(), lambda: NOW)
     case = {"get": "/system/v1/metrics/v0/node", "token": "none", "status": 200}
     check(case, *asyncio.run(ask(app, case))[0], golden)
 

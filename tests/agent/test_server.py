@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 
 import pytest
 from aiohttp import web
@@ -13,7 +14,10 @@ from metricagent.server import listening
 
 
 async def send(port: int, text: bytes, here: str = "127.0.0.1") -> bytes:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(here, 0))
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(here, 0))
+    except ConnectionError:
+        return b""
     writer.write(text)
     try:
         return await reader.read()
@@ -101,7 +105,7 @@ def test_who_asks_without_a_token_that_counts_is_left_alone_for_a_while(monkeypa
     async def play() -> None:
         nonlocal now
         port = free_port()
-        async with listening(app, "api.address", f"127.0.0.1:{port}", strangers.Strangers(lambda: now, registry)):
+        async with listening(app, "api.address", f"127.0.0.1:{port}", strangers.Strangers(lambda: now, registry, 10)):
             assert (await ask(port, "127.0.0.2", count=2)).count(b" 401 ") == 2
             assert b" 200 " in await ask(port, "127.0.0.2", "Authorization: x\r\n"), "it may still ask"
             found = await ask(port, "127.0.0.2", count=3)
@@ -114,3 +118,38 @@ def test_who_asks_without_a_token_that_counts_is_left_alone_for_a_while(monkeypa
 
     asyncio.run(play())
     assert registry.get_sample_value("metricagent_api_turned_away_total") == 2
+
+
+def test_an_address_that_opens_connection_after_connection_waits() -> None:
+    now, registry = 0.0, CollectorRegistry()
+    request = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+    async def play() -> None:
+        nonlocal now
+        port = free_port()
+        async with listening(application(), "api.address", f"127.0.0.1:{port}", strangers.Strangers(lambda: now, registry, 2)):
+            for _ in range(10):
+                assert b" 200 " in await send(port, request, "127.0.0.2")
+            assert await send(port, request, "127.0.0.2") == b"", "five seconds' worth are used up"
+            assert b" 200 " in await send(port, request, "127.0.0.3"), "another address is another"
+            now += 0.5
+            assert b" 200 " in await send(port, request, "127.0.0.2")
+
+    asyncio.run(play())
+    assert registry.get_sample_value("metricagent_api_turned_away_total") == 1
+
+
+def test_a_name_with_two_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    both = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (here, port)) for here in ("127.0.0.2", "127.0.0.3", "127.0.0.2")]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: both)
+
+    async def play() -> None:
+        async with listening(application(), "api.address", f"node:{port}"):
+            for _, _, _, _, (here, _) in both:
+                reader, writer = await asyncio.open_connection(sock=socket.create_connection((here, port)))
+                writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                assert (await reader.read()).endswith(b"hello")
+                writer.close()
+
+    asyncio.run(play())

@@ -25,6 +25,8 @@ from chaos.program import Program
 from metricagent import dcosapi
 from metricagent.access import Access
 from metricagent.latest import Latest
+from metricagent.settings import ApiSettings
+from metricagent.tokencheck import TokenCheck
 from metricwire.lineprotocol import decode
 from metricwire.samples import Place
 from metricwire.tokens import AGENT_METRICS, NODE_METRICS, SUPERUSER, issue, login_key, new_login_pair, new_pair, sign
@@ -186,7 +188,9 @@ def agent(tmp_path: Path) -> Iterator[Server]:
     batch, latest = decode(samples(), now=0), Latest(10)
     latest.update([sample for sample in batch.samples if sample.series.place[:2] == HERE[:2]], time.time())
     latest.label({one.place: dict(one.labels) for one in batch.labels if one.place[:2] == HERE[:2]})
-    access = Access([str(tmp_path / "key")], login_key_files=[str(tmp_path / "login.pub")], anonymous=False, now=time.time)
+    keys, login_keys = (str(tmp_path / "key"),), (str(tmp_path / "login.pub"),)
+    settings = ApiSettings(public_key_files=keys, login_key_files=login_keys)
+    access = Access(settings, lambda: TokenCheck(keys, login_key_files=login_keys, now=time.time))
     loop, app = asyncio.new_event_loop(), dcosapi.application(HERE, latest, access, time.time)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
 

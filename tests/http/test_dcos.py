@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from metricwire.catalog import BY_NAME
 from metricwire.lineprotocol import decode
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "dcos"
@@ -100,6 +101,22 @@ def test_only_three_polls_are_fresh(make_app: Any, client: Any) -> None:
     now = NOW + 45
     stale = [ask("GET", f"{PREFIXES[0]}{one}?cluster=fritz").status_code for one in resources]
     assert (fresh, stale) == ([200] * 4, [204] * 4)
+
+
+def test_a_poll_is_the_agents_interval_for_what_workloads_send_too(make_app: Any, client: Any) -> None:
+    """Whatever distance between two samples was seen before the interval was raised."""
+    now = NOW
+    metrics = {name: {"frequency": 60} for name in BY_NAME}
+    ask = client(make_app(OWN | {"metrics": metrics}, clock=lambda: now).api)
+    line = "m,cluster=fritz,hostname=n1,type=container,type-id=x,stype=app,stype-id=gauge value=1 "
+    for timestamp in (NOW - 70, NOW - 60, NOW):
+        assert ask("POST", "/api/write", content=f"{line}{timestamp}".encode()).status_code == 200
+    resources = ("containers", "containers/x/app")
+    now = NOW + 170
+    fresh = [ask("GET", f"{PREFIXES[0]}{one}?cluster=fritz").status_code for one in resources]
+    now = NOW + 200
+    stale = [ask("GET", f"{PREFIXES[0]}{one}?cluster=fritz").status_code for one in resources]
+    assert (fresh, stale) == ([200] * 2, [204] * 2)
 
 
 @pytest.mark.parametrize("resource", ["node", "containers", "containers/x", "containers/x/app", "containers/x/app/m", "ping"])

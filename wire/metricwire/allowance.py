@@ -4,8 +4,10 @@ import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 KEPT = 65536  # addresses that are remembered: the one asked about longest ago goes first
+LATELY = 1024  # whose network is known: in a flood, reading the address took longer than anything else
 
 
 @dataclass(slots=True)
@@ -53,6 +55,7 @@ class Allowances:
         return max((1 - found.count) * self._seconds / self._most, 0.0)
 
 
+@lru_cache(LATELY)
 def network_of(address: str) -> str:
     """Whose doings count together: of an IPv6 address the network, for one host has all of it."""
     try:

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from metricwire.apiserver import ApiServer, NotAnswered
 from metricwire.errors import Forbidden, Unavailable
-from metricwire.serviceaccounts import ApiServer, NotAnswered
 
 REMEMBERED = 10.0  # seconds that an answer counts
 AGAIN = 2.0  # seconds after a failure in which the API server is left alone

@@ -7,29 +7,14 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable
-from typing import Any, Protocol
 
-from metricwire.errors import BadInput, InvalidToken, MetricsError, Unavailable
+from metricwire.apiserver import ApiServer, NotAnswered
+from metricwire.errors import BadInput, InvalidToken, Unavailable
 from metricwire.tokens import REFUSED, Claims, KubernetesKeys, key_id, kubernetes_keys, verify_service_account
 
 REFRESH = 8.0  # seconds that fetched keys count; a removed one is dead by then
 RETRY = 4.0  # seconds between two attempts, also when a token names a key we do not have
 CONFIGURATION, KEYS = "/.well-known/openid-configuration", "/openid/v1/jwks"
-
-
-class NotAnswered(MetricsError):
-    """The API server did not answer as hoped; `status` where it answered at all."""
-
-    def __init__(self, text: str, status: int | None = None) -> None:
-        super().__init__(text)
-        self.status = status
-
-
-class ApiServer(Protocol):
-    """Asks the API server, as ourselves."""
-
-    async def ask(self, path: str, document: dict[str, Any] | None = None) -> Any:
-        """The JSON it answers to a GET, or to a POST of the document; NotAnswered otherwise."""
 
 
 class ClusterKeys:

@@ -6,11 +6,11 @@ from decimal import Decimal
 from metricwire.errors import BadInput
 
 DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$"
-QUANTITY_PATTERN = r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$"
 
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_BYTES = {"": 1} | {p: 1000**n for n, p in enumerate(["k", "M", "G", "T", "P"], 1)}
-_BYTES |= {p: 1024**n for n, p in enumerate(["Ki", "Mi", "Gi", "Ti", "Pi"], 1)}
+_QUANTITY = re.compile(r"([0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:([eE][+-]?[0-9]{1,2})|([A-Za-z]*))")
+_UNITS = {unit: Decimal(1000) ** power for power, unit in enumerate(["n", "u", "m", "", "k", "M", "G", "T", "P", "E"], -3)}
+_UNITS |= {unit: Decimal(1024) ** power for power, unit in enumerate(["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"], 1)}
 
 
 def duration(text: str) -> float:
@@ -21,16 +21,16 @@ def duration(text: str) -> float:
 
 
 def quantity(text: str) -> int:
-    """Bytes of a Kubernetes quantity such as 16Mi or 10G. BadInput when it is none."""
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([A-Za-z]*)", text)
-    if not match or match[2] not in _BYTES:
-        raise BadInput(f"cannot read quantity {text!r}: expected for example 64Mi, 2Gi or 10G")
-    return int(float(match[1]) * _BYTES[match[2]])
+    """Bytes of a Kubernetes quantity such as 16Mi or 10G, less than a byte cut off. BadInput when it is none."""
+    return int(amount(text))
 
 
 def amount(value: str | int) -> Decimal:
-    """A Kubernetes quantity exactly, of cpu too: 100m is 0.1. BadInput when it is none."""
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([A-Za-z]*)", str(value))
-    if not match or (match[2] not in _BYTES and match[2] != "m"):
-        raise BadInput(f"cannot read quantity {value!r}: expected for example 100m, 2 or 64Mi")
-    return Decimal(match[1]) * (Decimal("0.001") if match[2] == "m" else _BYTES[match[2]])
+    """A Kubernetes quantity, of cpu too: 100m is 0.1. Every form in which an API server writes one, as 10e9 or 1Ei, but for a
+    sign. BadInput when it is none."""
+    match = _QUANTITY.fullmatch(str(value))
+    if match and match[2]:
+        return Decimal(match[1] + match[2])
+    if match and match[3] in _UNITS:
+        return Decimal(match[1]) * _UNITS[match[3]]
+    raise BadInput(f"cannot read quantity {value!r}: expected for example 100m, 2, 64Mi or 10G")

@@ -70,7 +70,13 @@ def energy(nvml: Any, device: Device) -> Iterator[Reading]:
 
 def temperature(nvml: Any, device: Device) -> Iterator[Reading]:
     """Degrees Celsius of the chip."""
-    yield device.reading("nv_temp", nvml.nvmlDeviceGetTemperature(device.handle, nvml.NVML_TEMPERATURE_GPU))
+    try:
+        found = nvml.nvmlDeviceGetTemperature(device.handle, nvml.NVML_TEMPERATURE_GPU)
+    except nvml.NVMLError as error:
+        if error.value != nvml.NVML_ERROR_FUNCTION_NOT_FOUND:  # drivers after CUDA 13 have the other function alone
+            raise
+        found = nvml.nvmlDeviceGetTemperatureV(device.handle, nvml.NVML_TEMPERATURE_GPU)
+    yield device.reading("nv_temp", found)
 
 
 def fan(nvml: Any, device: Device) -> Iterator[Reading]:
@@ -123,7 +129,7 @@ class Nvidia:
         self._present = Survey((host.proc / "driver/nvidia/version").exists)
         self._devices = Survey(self._look)
         self._refused: set[tuple[str, Measure]] = set()  # what a device, by its address, does not measure
-        self._failing: set[str] = set()  # addresses
+        self._failing: set[str] = set()  # addresses; numbers of those that have none now
         self._now = 0.0
         self._ask: Patient[str, list[Reading]] = Patient(lambda _: self._read(self._now))
 
@@ -144,9 +150,7 @@ class Nvidia:
                 ]
             except self._nvml.NVMLError as error:
                 failed += 1
-                if device.address not in self._failing:
-                    self._failing.add(device.address)
-                    logger.warning("cannot read GPU %s: %s", device.address, error)
+                self._failed(device.address, error)
             else:
                 self._failing.discard(device.address)
         if devices and failed == len(devices):  # as after the driver was replaced
@@ -159,13 +163,33 @@ class Nvidia:
             nvml = self._load()
             nvml.nvmlInit()
             self._nvml = nvml
-        nvml = self._nvml
+        found: list[Device] = []
+        errors: list[Exception] = []
         try:
-            handles = [nvml.nvmlDeviceGetHandleByIndex(number) for number in range(nvml.nvmlDeviceGetCount())]
-            return [Device(handle, nvml.nvmlDeviceGetPciInfo(handle).busId) for handle in handles]
-        except nvml.NVMLError:
+            for number in range(self._nvml.nvmlDeviceGetCount()):
+                try:
+                    found.append(self._device(number))
+                except self._nvml.NVMLError as error:  # counted, but lost, or without power
+                    errors.append(error)
+                    self._failed(str(number), error)
+                else:
+                    self._failing.discard(str(number))
+            if errors and not found:
+                raise errors[0]
+        except self._nvml.NVMLError:
             self._close()
             raise
+        return found
+
+    def _device(self, number: int) -> Device:
+        handle = self._nvml.nvmlDeviceGetHandleByIndex(number)
+        return Device(handle, self._nvml.nvmlDeviceGetPciInfo(handle).busId)
+
+    def _failed(self, device: str, error: Exception) -> None:
+        """Say it once."""
+        if device not in self._failing:
+            self._failing.add(device)
+            logger.warning("cannot read GPU %s: %s", device, error)
 
     def _close(self) -> None:
         """Begin anew when devices are looked for the next time."""

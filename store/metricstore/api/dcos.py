@@ -1,6 +1,7 @@
 """The DC/OS Metrics API for every node of the cluster (spec/dcos-metrics-api.md)."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -13,8 +14,9 @@ from metricstore.api.auth import Caller, Permission
 from metricstore.api.descriptions import Answer, Content, Description, Parameter
 from metricstore.api.problems import problem
 from metricstore.api.routes import Handler, Route, answer
-from metricstore.engine import Engine
+from metricstore.engine import Engine, Floats, Ints
 from metricwire import dcos
+from metricwire.catalog import BY_NAME
 from metricwire.errors import NotFound
 from metricwire.samples import Place, Sample, SeriesKey
 
@@ -47,6 +49,8 @@ class Dcos:
 
     def __init__(self, engine: Engine, cluster: str, node: str, clock: Callable[[], float] = time.time) -> None:
         self._engine, self._cluster, self._node, self._clock = engine, cluster, node, clock
+        # Seconds between two samples of an agent: what most metrics of the catalogue have.
+        [(self._poll, _)] = Counter(map(engine.metrics.frequency, BY_NAME)).most_common(1)
         table: tuple[tuple[str, Handler, tuple[Parameter, ...], dict[int, Answer]], ...] = (
             ("node", self.node, (), DATA),
             ("containers", self.containers, (), IDS),
@@ -125,13 +129,17 @@ class Dcos:
 
     def _fresh(self, place: Place) -> Iterator[Sample]:
         """The fresh samples at a container; or at a host, not those of its threads, containers and so on."""
-        numbers, times, values = (column.tolist() for column in self._engine.fresh_columns(dcos.FRESH, *place.path))
+        numbers, times, values = (column.tolist() for column in self._columns(place))
         found = zip(map(self._engine.key, numbers), times, values, strict=True)
         return (Sample(*each) for each in found if each[0].place.type == place.type)
 
     def _series(self, node: Place) -> Iterator[SeriesKey]:
         """Those of a node, and of all in it, that have fresh samples."""
-        return map(self._engine.key, self._engine.fresh_columns(dcos.FRESH, *node.path)[0].tolist())
+        return map(self._engine.key, self._columns(node)[0].tolist())
+
+    def _columns(self, place: Place) -> tuple[Ints, Ints, Floats]:
+        """Numbers, timestamps and values of what is fresh. What comes more often than agents sample is kept as long."""
+        return self._engine.fresh_columns(dcos.FRESH, *place.path, interval=self._poll)
 
     def _asked(self, request: Request) -> Place | None:
         """The node asked for, None where nothing fresh is known of any. NotFound for a node or a cluster that nobody knows."""

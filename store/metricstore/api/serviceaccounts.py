@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from metricstore.settings import Kubernetes
-from metricwire.serviceaccounts import NotAnswered
+from metricwire.apiserver import NotAnswered
 
 PATIENCE = 5  # seconds for an answer
 ANSWER_MAX = 1024**2  # bytes of an answer that is read
 
 
 class ApiServer:
-    """See metricwire.serviceaccounts. Each question in a thread, with the token as the file has it now.
+    """See metricwire.apiserver. Each question in a thread, with the token as the file has it now.
 
     Neither a redirect nor a proxy of the environment gets that token to see.
     """

@@ -176,22 +176,20 @@ class Head:
         """Whether the metric was declared or has been seen."""
         return self.metrics.declared(metric) or metric in self._undeclared
 
-    def latest(self, numbers: Ints, until: int, intervals: int) -> tuple[Ints, Ints, Floats]:
+    def latest(self, numbers: Ints, until: int, intervals: int, interval: int = 1) -> tuple[Ints, Ints, Floats]:
         """Number, timestamp, value of the last sample at or before that time, of series where it is at most so many intervals
-        older."""
+        older; each of them takes so many seconds at least."""
         series = self.series
         numbers = numbers[series.has_samples(numbers)]
         newest = series.slots(numbers, until)
         last = series.slots(numbers, series.last[numbers])
-        kept = (last >= newest - intervals) & (series.slots(numbers, series.first[numbers]) <= newest)
-        numbers, newest = numbers[kept], newest[kept]
+        oldest = newest - np.maximum(intervals, intervals * interval // series.step[numbers])
+        kept = (last >= oldest) & (series.slots(numbers, series.first[numbers]) <= newest)
+        numbers, newest, oldest = numbers[kept], newest[kept], oldest[kept]
         slots = np.minimum(last[kept], newest)
         values = self._at(numbers, slots)
-        for _ in range(intervals):  # a sample that is ahead of time hides the one we look for
-            missing = np.flatnonzero(np.isnan(values) & (slots > newest - intervals))
-            if not len(missing):
-                break
-            slots[missing] -= 1
+        while len(missing := np.flatnonzero(np.isnan(values) & (slots > oldest))):
+            slots[missing] -= 1  # a sample that is ahead of time hides the one we look for
             values[missing] = self._at(numbers[missing], slots[missing])
         has = ~np.isnan(values)
         return numbers[has], series.times(numbers[has], slots[has]), values[has]

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -177,6 +178,34 @@ def test_a_device_that_is_lost_costs_itself_alone(gpu: Callable[[Library], Nvidi
     assert library.began == 1
 
 
+@pytest.mark.parametrize("function", ["HandleByIndex", "PciInfo"])
+def test_a_device_that_is_not_even_there_costs_itself_alone(
+    function: str, gpu: Callable[[Library], Nvidia], caplog: pytest.LogCaptureFixture
+) -> None:
+    library = Library()
+    usual = library.answers[function]
+
+    def lost(number: int) -> Any:
+        if number == 0:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
+        return usual(number)
+
+    library.answers[function] = lost
+    collector = gpu(library)
+    for now in (0, 60):
+        found = collector.collect(now)
+        assert {reading.type_id for reading in found} == {SECOND}
+    assert caplog.messages == ["cannot read GPU 0: GPU is lost"]
+    library.answers[function] = usual
+    assert {reading.type_id for reading in collector.collect(120)} == {FIRST, SECOND}
+    assert library.began == 1
+
+
+def test_a_driver_without_the_old_question_for_the_temperature(gpu: Callable[[Library], Nvidia]) -> None:
+    library = Library(Temperature=refused(pynvml.NVML_ERROR_FUNCTION_NOT_FOUND), TemperatureV=lambda _, sensor: 60 + sensor)
+    assert of(gpu(library).collect(0), FIRST)["nv_temp"] == 60 + pynvml.NVML_TEMPERATURE_GPU
+
+
 def test_a_driver_that_was_replaced_is_begun_anew(gpu: Callable[[Library], Nvidia]) -> None:
     library = Library()
     collector = gpu(library)
@@ -237,6 +266,108 @@ def test_a_device_without_a_list_of_processes_has_the_rest(gpu: Callable[[Librar
     found = gpu(Library(ComputeRunningProcesses=refused(pynvml.NVML_ERROR_NOT_SUPPORTED))).collect(0)
     assert "nv_compute_processes" not in of(found, FIRST)
     assert of(found, FIRST)["acc_power"] == 250.5
+
+
+class Driver:
+    """What lies below the real package: the C library's functions, which fill in what their last arguments point to."""
+
+    def __init__(self) -> None:
+        self.failing: dict[str, int] = {}
+        self.answers: dict[str, tuple[Any, ...]] = {
+            "nvmlInitWithFlags": (),
+            "nvmlShutdown": (),
+            "nvmlDeviceGetCount_v2": (1,),
+            "nvmlDeviceGetHandleByIndex_v2": (),
+            "nvmlDeviceGetPciInfo_v3": ({"busId": FIRST.encode()},),
+            "nvmlDeviceGetUtilizationRates": ({"gpu": 75, "memory": 40},),
+            "nvmlDeviceGetMemoryInfo": ({"total": 80 << 30, "used": 20 << 30},),
+            "nvmlDeviceGetPowerUsage": (250500,),
+            "nvmlDeviceGetEnforcedPowerLimit": (700000,),
+            "nvmlDeviceGetTotalEnergyConsumption": (123456789,),
+            "nvmlDeviceGetTemperature": (61,),
+            "nvmlDeviceGetTemperatureV": ({"temperature": 62},),
+            "nvmlDeviceGetFanSpeed": (30,),
+            "nvmlDeviceGetClockInfo": (1980,),
+            "nvmlDeviceGetEncoderUtilization": (5, 167000),
+            "nvmlDeviceGetDecoderUtilization": (6, 167000),
+            "nvmlDeviceGetTotalEccErrors": (3,),
+            "nvmlDeviceGetRemappedRows": (2, 1, 0, 0),
+        }
+        self.processes = {"Compute": [(10, 100), (12, 50)], "Graphics": [(11, 7)]}
+
+    def function(self, name: str) -> Callable[..., int]:
+        """A C function by its name."""
+        if name.endswith("RunningProcesses_v3"):
+            return partial(self._list, self.processes[name.removeprefix("nvmlDeviceGet").removesuffix("RunningProcesses_v3")])
+        return partial(self._fill, name)
+
+    def _fill(self, name: str, *arguments: Any) -> int:
+        answers = self.answers[name]
+        for argument, answer in zip(arguments[len(arguments) - len(answers) :], answers, strict=True):
+            for field, value in answer.items() if isinstance(answer, dict) else [("value", answer)]:
+                setattr(argument._obj, field, value)
+        return self.failing.get(name, 0)
+
+    def _list(self, processes: list[tuple[int, int]], _: Any, count: Any, room: Any) -> int:
+        if room is None:
+            return int(pynvml.NVML_ERROR_INSUFFICIENT_SIZE)
+        count._obj.value = len(processes)
+        for at, (pid, used) in enumerate(processes):
+            room[at].pid, room[at].usedGpuMemory = pid, used
+        return int(pynvml.NVML_SUCCESS)
+
+
+@pytest.fixture
+def driver(monkeypatch: pytest.MonkeyPatch) -> Driver:
+    """Below the real package; there is none on this machine."""
+    made = Driver()
+    monkeypatch.setattr(pynvml, "_LoadNvmlLibrary", lambda: None)
+    monkeypatch.setattr(pynvml, "_nvmlGetFunctionPointer", made.function)
+    return made
+
+
+def test_the_real_package(gpu: Callable[[Any], Nvidia], driver: Driver) -> None:
+    collector = gpu(pynvml)
+    found = collector.collect(0)
+    assert of(found, FIRST) == {
+        "acc_utilization": 75, "acc_mem_util": 40, "acc_mem_used": 20 << 30, "nv_fb_mem_total": 80 << 30,
+        "acc_power": 250.5, "nv_power_max_limit": 700, "nv_energy_abs": 123456.789, "nv_temp": 61, "nv_fan": 30,
+        "nv_sm_clock": 1.98e9, "nv_mem_clock": 1.98e9, "nv_graphics_clock": 1.98e9,
+        "nv_encoder_util": 5, "nv_decoder_util": 6, "nv_ecc_corrected_error": 3, "nv_ecc_uncorrected_error": 3,
+        "nv_remapped_rows_corrected": 2, "nv_remapped_rows_uncorrected": 1, "nv_remapped_rows_pending": 0,
+        "nv_remapped_rows_failure": 0, "nv_compute_processes": 2,
+    }  # fmt: skip
+    assert {(r.type_id, r.stype_id, r.value) for r in found if r.type == "container"} == {(WEB, FIRST, 107), (JOB, FIRST, 50)}
+    # What an instance of MIG, a passive cooler and a new driver do not have.
+    for name in ("nvmlDeviceGetUtilizationRates", "nvmlDeviceGetFanSpeed"):
+        driver.failing[name] = pynvml.NVML_ERROR_NOT_SUPPORTED
+    driver.failing["nvmlDeviceGetTemperature"] = pynvml.NVML_ERROR_FUNCTION_NOT_FOUND
+    later = of(collector.collect(10), FIRST)
+    assert later["nv_temp"] == 62
+    assert not {"acc_utilization", "nv_fan"} & later.keys()
+
+
+@pytest.mark.parametrize(
+    ("function", "number", "error"),
+    [
+        ("nvmlInitWithFlags", pynvml.NVML_ERROR_DRIVER_NOT_LOADED, pynvml.NVMLError_DriverNotLoaded),
+        ("nvmlDeviceGetCount_v2", pynvml.NVML_ERROR_UNINITIALIZED, pynvml.NVMLError_Uninitialized),
+        ("nvmlDeviceGetMemoryInfo", pynvml.NVML_ERROR_GPU_IS_LOST, None),
+        ("nvmlDeviceGetHandleByIndex_v2", pynvml.NVML_ERROR_GPU_IS_LOST, pynvml.NVMLError_GpuIsLost),
+    ],
+)
+def test_errors_of_the_real_package(
+    function: str, number: int, error: type[Exception] | None, gpu: Callable[[Any], Nvidia], driver: Driver
+) -> None:
+    driver.failing[function] = number
+    collector = gpu(pynvml)
+    if error is None:
+        assert collector.collect(0) == []
+    else:
+        with pytest.raises(error):
+            collector.collect(0)
+    driver.failing.clear()
+    assert of(collector.collect(60), FIRST)["acc_power"] == 250.5
 
 
 def test_the_stand_in_has_no_function_that_the_library_does_not_have() -> None:

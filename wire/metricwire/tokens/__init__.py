@@ -9,7 +9,8 @@ The algorithm is fixed by the kind of key, never read from the token. A token mu
 wrong.
 """
 
-from metricwire.tokens.clustercockpit import PUBLISHED_KEY, is_published, new_pair, public_key, sign, verify
+from metricwire.rawkey import PUBLISHED_KEY
+from metricwire.tokens.clustercockpit import is_published, new_pair, public_half, public_key, sign, verify
 from metricwire.tokens.form import LEEWAY, REFUSED, Claims, Kind, bearer, key_id
 from metricwire.tokens.kubernetes import KubernetesKeys, kubernetes_keys, verify_service_account
 from metricwire.tokens.login import (
@@ -23,6 +24,7 @@ from metricwire.tokens.login import (
     issue,
     jwks,
     login_key,
+    login_public_half,
     login_public_key,
     new_login_pair,
     nobodys_key,
@@ -53,11 +55,13 @@ __all__ = [
     "key_id",
     "kubernetes_keys",
     "login_key",
+    "login_public_half",
     "login_public_key",
     "new_login_pair",
     "new_pair",
     "nobodys_key",
     "opened",
+    "public_half",
     "public_key",
     "rsa_public_key",
     "sign",

@@ -1,51 +1,41 @@
 """ClusterCockpit's tokens: EdDSA with an Ed25519 key, `exp` optional, roles as it writes them."""
 
 import base64
-import binascii
 from collections.abc import Iterable
 from typing import Any
 
 import jwt
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from metricwire import rawkey
 from metricwire.errors import InvalidToken, SettingsError
 from metricwire.tokens.form import REFUSED, Claims, Kind, checked, expiry, head, signature
-
-# The pair that cc-metric-store's documentation publishes: everybody has its private half.
-PUBLISHED_KEY = "kzfYrYy+TzpanWZHJ5qSdMj5uKUWgq74BWhQG6copP0="
-# The field of Ed25519's curve, and y of its points of small order (RFC 8032, 5.1): for such a key anybody can sign.
-_FIELD = 2**255 - 19
-_ORDER_8 = int.from_bytes(bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"), "little")
-_SMALL_ORDER = {0, 1, _FIELD - 1, _ORDER_8, _FIELD - _ORDER_8}
 
 
 def public_key(text: str) -> Ed25519PublicKey:
     """A key as cc-metric-store's `jwt-public-key` writes it. SettingsError when it is none, or anybody can sign for it."""
-    try:
-        raw = base64.b64decode(text.strip(), validate=True)
-        key = Ed25519PublicKey.from_public_bytes(raw)
-    except (binascii.Error, ValueError) as error:
-        raise SettingsError(f"cannot use public key: expected base64 of 32 bytes (Ed25519): {error}") from error
-    if int.from_bytes(raw, "little") % 2**255 % _FIELD in _SMALL_ORDER:
-        raise SettingsError("cannot use public key: it is a placeholder that anybody can sign for (a point of small order)")
-    return key
+    return Ed25519PublicKey.from_public_bytes(rawkey.raw_key(text))
 
 
 def is_published(key: Ed25519PublicKey) -> bool:
     """Whether it is the key whose private half everybody has, however it was written."""
-    return key.public_bytes_raw() == base64.b64decode(PUBLISHED_KEY)
+    return rawkey.is_published(key.public_bytes_raw())
 
 
 def new_pair() -> tuple[str, str]:
     """A fresh Ed25519 pair (private, public), each as base64 of its raw 32 bytes."""
-    private = Ed25519PrivateKey.generate()
-    raw = serialization.Encoding.Raw, serialization.PublicFormat.Raw
-    return (
-        base64.b64encode(private.private_bytes_raw()).decode(),
-        base64.b64encode(private.public_key().public_bytes(*raw)).decode(),
-    )
+    private = base64.b64encode(Ed25519PrivateKey.generate().private_bytes_raw()).decode()
+    return private, public_half(private)
+
+
+def public_half(private: str) -> str:
+    """The public half of a private key of `new_pair`, as that writes it. SettingsError when it is none."""
+    try:
+        key = Ed25519PrivateKey.from_private_bytes(base64.b64decode(private.strip(), validate=True))
+    except ValueError as error:
+        raise SettingsError(f"cannot use private key: expected base64 of 32 bytes (Ed25519): {error}") from error
+    return base64.b64encode(key.public_key().public_bytes_raw()).decode()
 
 
 def sign(private: str, subject: str, roles: Iterable[str], *, issued: int, expires: int | None = None) -> str:

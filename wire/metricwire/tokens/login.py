@@ -70,11 +70,13 @@ def rsa_public_key(pem: bytes) -> rsa.RSAPublicKey:
 def new_login_pair() -> tuple[str, str]:
     """A fresh RSA pair (private, public) in PEM."""
     private = rsa.generate_private_key(RSA_EXPONENT, RSA_BITS)
-    pem = serialization.Encoding.PEM
-    return (
-        private.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()).decode(),
-        private.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo).decode(),
-    )
+    form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    return private.private_bytes(*form, serialization.NoEncryption()).decode(), login_public_half(private.public_key())
+
+
+def login_public_half(key: rsa.RSAPublicKey) -> str:
+    """A public key in PEM."""
+    return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
 
 
 def nobodys_key(bits: int) -> rsa.RSAPublicKey:
