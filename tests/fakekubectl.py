@@ -1,7 +1,8 @@
 """A program `kubectl` in a folder of its own, for what a real cluster does not do when it is told to: fail.
 
 `objects`: kind -> items, which `get` gives, narrowed by namespace, name and labels. `failures`: what the arguments begin
-with -> what is said on standard error. `logs`: pod -> text. `ports`: a pod's port -> one of this machine.
+with -> what is said on standard error. `logs`: pod -> text. `ports`: a pod's port -> one of this machine. `conflicts`: how many
+patches fail since somebody else was quicker.
 """
 
 import json
@@ -25,6 +26,8 @@ for at, word in enumerate(words):
         namespace, skip = words[at + 1], True
     elif word == "-l":
         labels, skip = [tuple(one.split("=")) for one in words[at + 1].split(",")], True
+    elif word == "-p":
+        patch, skip = json.loads(words[at + 1]), True
     elif word in ("-o", "-c"):
         skip = True
     elif word == "-A":
@@ -54,6 +57,33 @@ if plain[0] == "get":
         print(json.dumps(items[0]))
     else:
         print(json.dumps({"kind": "List", "items": items}))
+elif plain[0] == "patch":
+    def merge(found, patch):
+        for key, value in patch.items():
+            if isinstance(value, dict):
+                merge(found[key], value)
+            elif isinstance(value, list):
+                there = found.setdefault(key, [])
+                for item in value:
+                    same = next((other for other in there if other["name"] == item["name"]), None)
+                    merge(same, item) if same else there.append(item)
+            else:
+                found[key] = value
+    assert "--type=strategic" in words
+    [found] = [
+        one for one in said["objects"][plain[1].partition(".")[0]]
+        if (one["metadata"]["namespace"], one["metadata"]["name"]) == (namespace, plain[2])
+    ]
+    said["conflicts"] -= 1
+    conflict = said["conflicts"] >= 0 or patch["metadata"]["resourceVersion"] != found["metadata"]["resourceVersion"]
+    if not conflict:
+        merge(found, patch)
+        found["metadata"]["resourceVersion"] += "1"
+    with open(os.path.join(here, "said.json"), "w") as file:
+        json.dump(said, file)
+    if conflict:
+        sys.exit('Error from server (Conflict): Operation cannot be fulfilled on %s "%s": modified' % (plain[1], plain[2]))
+    print("%s/%s" % (plain[1], plain[2]))
 elif plain[0] == "logs":
     text = said["logs"].get(plain[1] + (" previous" if "--previous" in words else ""))
     if text is None:
@@ -89,10 +119,17 @@ class FakeKubectl:
         logs: dict[str, str] | None = None,
         ports: dict[str, int] | None = None,
         token: str = "",
+        conflicts: int = 0,
     ) -> None:
-        said = {"objects": objects or {}, "failures": failures or {}, "logs": logs or {}, "ports": ports or {}, "token": token}
+        said: dict[str, Any] = {"objects": objects or {}, "failures": failures or {}, "logs": logs or {}, "ports": ports or {}}
+        said |= {"token": token, "conflicts": conflicts}
         (self.directory / "said.json").write_text(json.dumps(said))
         (self.directory / "calls").write_text("")
+
+    def objects(self, kind: str) -> list[dict[str, Any]]:
+        """What it has now."""
+        found: list[dict[str, Any]] = json.loads((self.directory / "said.json").read_text())["objects"].get(kind, [])
+        return found
 
     @property
     def path(self) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from metricscluster import diagnose, inject, query, size, status, store, top, up, users
-from metricscluster.lines import printable
+from metricscluster.terminal import printable
 from metricwire import __version__
 from metricwire.errors import BadInput, MetricsError, SettingsError
 

@@ -19,12 +19,14 @@ class Bundle:
     missing: list[tuple[str, str]] = field(default_factory=list)  # what, and why
     size: int = 0
 
-    def add(self, path: str, text: str) -> None:
-        """A file; the beginning of one that is too long is left out, and what is too much for the archive."""
+    def add(self, path: str, text: str, before: int = 0) -> None:
+        """A file; what is too long for one is left out at its beginning, as `before` bytes were already, and said."""
         content = text.encode("utf-8", "replace")
-        if len(content) > LARGEST:
-            self.lack(f"the first {len(content) - LARGEST:,} bytes of {path}", f"it is longer than {LARGEST:,} bytes")
-            content = content[-LARGEST:].partition(b"\n")[2]
+        left = max(0, len(content) - LARGEST)
+        if left:
+            content = content[left:].partition(b"\n")[2]
+        if before or left:
+            self.lack(f"the first {before + left:,} bytes of {path}", f"{LARGEST:,} bytes of a file are taken at most")
         if self.size + len(content) > ALL:
             self.lack(path, f"the archive would be longer than {ALL:,} bytes")
             return

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 from metricagent.backoff import Backoff
+from metricscluster.terminal import printable
 from metricwire.errors import BadInput, MetricsError, Unavailable
 
 TIMEOUT = 60.0  # seconds for a connection, and for each piece of an answer
@@ -87,7 +88,8 @@ class Client:
             if self._clock() > end:
                 raise Unavailable(f"cannot reach {self.url}: {failure}; given up after {self._patience:.0f} s")
             if failure != told:
-                print(f"cannot reach {self.url}: {failure}; trying again for {end - self._clock():.0f} s", file=sys.stderr)
+                again = f"trying again for {end - self._clock():.0f} s"
+                print(printable(f"cannot reach {self.url}: {failure}; {again}"), file=sys.stderr)
                 told = failure
             self._sleep(backoff.next(wait))
         if answer.status not in {200, 204, 400}:

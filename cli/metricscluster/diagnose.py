@@ -13,7 +13,7 @@ from pathlib import Path
 from metricscluster import reach
 from metricscluster.bundle import Bundle
 from metricscluster.findings import findings, lacks
-from metricscluster.gathering import Gathering, folder, operators
+from metricscluster.gathering import Gathering, folder
 from metricscluster.observation import Observed, look
 from metricscluster.output import Output
 from metricscluster.page import Seen
@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     with Output(path) as output:
         observed = look(kube, ("-n", chosen.namespace), chosen.name)
         [cluster] = observed.clusters
-        gathering = Gathering(kube, cluster, observed, operators(kube, observed), bundle)
+        gathering = Gathering(kube, cluster, observed, bundle)
         gathering.read_secrets()
         with Progress("gathering", gathering.steps(), sys.stderr) as progress:
             gathering.gather(lambda what: progress.add(1, what))

@@ -4,17 +4,20 @@ The operator's conditions come first, as their messages say what to do; what an 
 the pods, the nodes and the store's own numbers.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from metricscluster.figures import figure
 from metricscluster.observation import Manifest, Observed
+from metricscluster.remedies import remedy
 from metricscluster.selfmetrics import NEARLY, StoreState
 from metricsoperator import names
-from metricsoperator.trouble import trouble
+from metricsoperator.reasons import Reason
+from metricsoperator.trouble import about_volumes, answering, trouble
 
 RESTARTS = 3  # of a container that are worth a word
-_OPERATOR = "kubectl get pods -A -l app.kubernetes.io/name=metricscluster,app.kubernetes.io/component=operator"
+_LABELS = "app.kubernetes.io/name=metricscluster,app.kubernetes.io/component=operator"
+_OPERATOR = f"kubectl get pods -A -l {_LABELS}"
 _TAINTS = {"NoSchedule", "NoExecute"}
 
 
@@ -34,11 +37,21 @@ def conditions(cluster: Manifest) -> dict[str, dict[str, Any]]:
 
 def findings(cluster: Manifest, seen: Observed, state: StoreState | None, now: float) -> list[Finding]:
     """The gravest first; empty when all is well."""
-    found = [*_said(cluster, seen)]
+    found = [*_operator(cluster["metadata"]["namespace"], seen, now)]
+    found += [one for one in _said(cluster, seen) if not found or one.reason != "NotObserved"]
+    found += _objects(cluster, seen)
     for finding in (*_pods(cluster, seen, now), *(_store(cluster, state) if state else ())):
-        if not any(finding.what in one.what or one.reason == finding.reason for one in found):
+        told = {one.reason for one in found}
+        volume = Reason.VOLUME_PENDING in told and about_volumes(finding.reason, finding.what)
+        if finding.reason not in told and not volume and not any(finding.what in one.what for one in found):
             found.append(finding)
     return sorted(found, key=lambda one: not one.grave)
+
+
+def moving(found: Iterable[Finding]) -> bool:
+    """Whether an operator that runs may be about to change this picture."""
+    reasons = {one.reason for one in found}
+    return bool(reasons & {"NotObserved", "ObjectsMissing"}) and not reasons & {"OperatorMissing", "OperatorNotRunning"}
 
 
 def healthy(found: list[Finding]) -> bool:
@@ -52,29 +65,63 @@ def _said(cluster: Manifest, seen: Observed) -> Iterator[Finding]:
     observed = (cluster.get("status") or {}).get("observedGeneration", 0)
     if observed < about.get("generation", 1):
         what = f"the operator has not looked at generation {about.get('generation', 1)} of it (seen: {observed or 'none'})"
-        pods = seen.operators()
-        running = f"; {len(pods)} pods of operators are seen here" if pods else ""
-        yield Finding(
-            "NotObserved", what + running, f"see whether an operator runs that serves this namespace: {_OPERATOR}", True
-        )
+        yield Finding("NotObserved", what, f"see whether an operator runs that serves this namespace: {_OPERATOR}", True)
     ready, degraded = said.get("Ready", {}), said.get("Degraded", {})
     if said and ready.get("status") != "True":
-        yield Finding(ready.get("reason", "Unknown"), ready.get("message", ""), _page(ready), True)
-    if degraded.get("status") == "True" and degraded.get("message") != ready.get("message"):
-        yield Finding(degraded.get("reason", "Unknown"), degraded.get("message", ""), _page(degraded))
+        yield _by(ready, grave=True)
+    if degraded.get("status") == "True" and degraded.get("message", "") not in ready.get("message", ""):
+        yield _by(degraded, grave=False)
     if said.get("Progressing", {}).get("reason") == "Paused":
         yield Finding("Paused", "spec.paused is true: nothing is changed", "set it to false to go on")
 
 
-def _page(condition: Mapping[str, str]) -> str:
-    return f"docs/troubleshooting.md, {condition.get('reason', 'Unknown')}"
+def _by(condition: Mapping[str, str], *, grave: bool) -> Finding:
+    reason = condition.get("reason", "Unknown")
+    return Finding(reason, condition.get("message", ""), remedy(reason), grave)
+
+
+def _operator(namespace: str, seen: Observed, now: float) -> Iterator[Finding]:
+    """Whether somebody keeps the resource: without, conditions stay as they are whatever becomes of the parts."""
+    serving = seen.serving(namespace)
+    if not serving and seen.everywhere:
+        what = f"no operator serves namespace {namespace}: nothing is changed or repaired, and the conditions are of before"
+        yield Finding("OperatorMissing", what, "install the chart, for this namespace or with watch.allNamespaces", True)
+    elif serving and not any((one.get("status") or {}).get("availableReplicas") for one in serving):
+        about, spec = serving[0]["metadata"], serving[0]["spec"]
+        of = f"deployment {about['namespace']}/{about['name']}"
+        pods = [one for one in seen.operator_pods() if one["metadata"]["namespace"] == about["namespace"]]
+        why, todo = "none of its pods is available", f"kubectl describe pods -n {about['namespace']} -l {_LABELS}"
+        if spec.get("replicas") == 0:
+            why, todo = "it is scaled to 0", f"kubectl scale -n {about['namespace']} deployment/{about['name']} --replicas=1"
+        elif found := trouble(pods, now):
+            why = found.message
+        what = f"the operator does not run, {of}: {why}; nothing is repaired, and the conditions are of before"
+        yield Finding("OperatorNotRunning", what, todo, True)
+
+
+def _objects(cluster: Manifest, seen: Observed) -> Iterator[Finding]:
+    """What every MetricsCluster has and this one lacks, once an operator has looked at it."""
+    name = cluster["metadata"]["name"]
+    wanted = (
+        ("statefulsets", "StatefulSet", names.store(name)),
+        ("daemonsets", "DaemonSet", names.agent(name)),
+        *(("services", "Service", one) for one in (names.store(name), names.store_headless(name), names.agent(name))),
+    )
+    there = {kind: {one["metadata"]["name"] for one in seen.of(cluster, kind)} for kind in seen.objects}
+    lacking = [f"{kind} {one}" for plural, kind, one in wanted if plural in there and one not in there[plural]]
+    if lacking and conditions(cluster) and "deletionTimestamp" not in cluster["metadata"]:
+        what = f"{', '.join(lacking)}: not there; what needs it fails"
+        yield Finding("ObjectsMissing", what, "see the log of the operator, which makes them again in seconds", True)
 
 
 def _pods(cluster: Manifest, seen: Observed, now: float) -> Iterator[Finding]:
     for component in (names.STORE, names.AGENT):
         pods = seen.of(cluster, "pods", component)
         if found := trouble(pods, now):
-            yield Finding(found.reason, found.message, f"docs/troubleshooting.md, {found.reason}", component == names.STORE)
+            yield Finding(found.reason, found.message, remedy(found.reason), component == names.STORE)
+        elif component == names.STORE and "pods" in seen.objects and conditions(cluster) and not answering(pods):
+            what = "no pod of the store is ready" if pods else "there is no pod of the store"
+            yield Finding(Reason.STORE_NOT_READY, what, remedy(Reason.STORE_NOT_READY), True)
         for pod in pods:
             for container in pod.get("status", {}).get("containerStatuses", []):
                 yield from _restarted(pod["metadata"], container, component)

@@ -1,7 +1,8 @@
 """What a diagnosis consists of: objects, logs, what the parts say of themselves. What cannot be had is noted with the reason.
 
-No Secret is put into it. Those that the MetricsCluster uses are read, where that is allowed, so that their values can be
-blacked out wherever they turn up (redaction).
+Nothing is collected that is not ours, and of objects what is known to be harmless (excerpt). No Secret is put into it: those
+that the MetricsCluster uses are read, where that is allowed, so that their values can be blacked out wherever they turn up
+(redaction).
 """
 
 import json
@@ -14,8 +15,9 @@ from typing import Any, NamedTuple
 from metricscluster import reach
 from metricscluster.bundle import LARGEST, Bundle
 from metricscluster.client import Client
+from metricscluster.excerpt import excerpt, is_ours
 from metricscluster.kubectl import Kubectl
-from metricscluster.observation import OURS, Manifest, Observed
+from metricscluster.observation import COMPONENT, OURS, Manifest, Observed
 from metricscluster.redaction import Redactor
 from metricsoperator import names
 from metricwire.errors import MetricsError
@@ -24,6 +26,7 @@ from metricwire.exposition import RESERVED
 AGENTS = 20  # whose logs and metrics are taken, those that are not ready first
 AT_ONCE = 4  # kubectls
 LINES = 20_000  # of a log
+READ = 2 * LARGEST  # bytes of a log that are looked through for secrets: of one that is cut the end is taken, without halves
 _OURS = (  # kinds whose objects carry our labels
     *("pods", "statefulsets", "daemonsets", "deployments", "replicasets", "controllerrevisions", "services", "endpointslices"),
     *("configmaps", "persistentvolumeclaims", "serviceaccounts", "networkpolicies", "poddisruptionbudgets"),
@@ -35,21 +38,19 @@ _OTHERS_OF_CLUSTER = ("nodes", "storageclasses", "persistentvolumes")
 
 
 class Job(NamedTuple):
-    """Something to get: files by their path."""
+    """Something to get: files by their path, and how many bytes before them were left out."""
 
     what: str
-    get: Callable[[], dict[str, str]]
+    get: Callable[[], dict[str, tuple[str, int]]]
 
 
 class Gathering:
     """One MetricsCluster; `observed` is what its status shows of it."""
 
-    def __init__(
-        self, kube: Kubectl, cluster: Manifest, observed: Observed, operators: Sequence[Manifest], bundle: Bundle
-    ) -> None:
+    def __init__(self, kube: Kubectl, cluster: Manifest, observed: Observed, bundle: Bundle) -> None:
         self._kube, self._cluster, self._observed, self._bundle = kube, cluster, observed, bundle
         self._namespace, self._name = cluster["metadata"]["namespace"], cluster["metadata"]["name"]
-        self._operators = operators
+        self._operators = observed.operator_pods()
         self._known: list[bytes] = []
         self._token: str | None = None
         self.redactor = Redactor()
@@ -75,16 +76,20 @@ class Gathering:
 
     def gather(self, done: Callable[[str], None]) -> None:
         """Get all of it; `done` is told of each."""
+        for pod in self._pods():
+            others = [one["name"] for one in pod["spec"].get("containers", []) if not is_ours(one)]
+            if others:
+                self._bundle.lack(f"logs of {', '.join(others)} in pod {pod['metadata']['name']}", "they are not of ours")
         with ThreadPoolExecutor(AT_ONCE) as pool:
             for job, files in zip(jobs := self._jobs(), pool.map(self._get, jobs), strict=True):
-                for path, text in files.items():
-                    self._bundle.add(path, text)
+                for path, (text, before) in files.items():
+                    self._bundle.add(path, text, before)
                 done(job.what)
         for pod, port, paths in self._asked():  # when no other thread runs: see kubectl.Forwarding
             self._ask(pod, port, paths)
             done(pod["metadata"]["name"])
 
-    def _get(self, job: Job) -> dict[str, str]:
+    def _get(self, job: Job) -> dict[str, tuple[str, int]]:
         try:
             return job.get()
         except MetricsError as error:
@@ -98,15 +103,21 @@ class Gathering:
         jobs.append(self._text("versions/kubectl.txt", "tell versions", "version"))
         jobs.append(self._text("objects/pods.txt", "get pods", "get", "pods", "-A", "-o", "wide", *labels))
         jobs.append(Job("images", self._images))
+        jobs.append(Job("operators", self._deployments))
         for pod in self._pods():
             jobs += self._logs(pod)
         return jobs
 
     def _text(self, path: str, what: str, *arguments: str) -> Job:
         """What kubectl prints, as a file."""
-        return Job(path, lambda: {path: self.redactor.text(self._kube.text(what, *arguments))})
 
-    def _objects(self, kinds: Sequence[str], where: Sequence[str]) -> dict[str, str]:
+        def get() -> dict[str, tuple[str, int]]:
+            text, before = self._kube.end(what, *arguments, most=READ)
+            return {path: (self.redactor.text(text), before)}
+
+        return Job(path, get)
+
+    def _objects(self, kinds: Sequence[str], where: Sequence[str]) -> dict[str, tuple[str, int]]:
         """A file for each kind that there is."""
         try:
             items = self._kube.get(",".join(kinds), *where)["items"]
@@ -114,8 +125,27 @@ class Gathering:
             items = [one for kind in kinds for one in self._kind(kind, where)]
         found: dict[str, list[Manifest]] = {}
         for one in items:
-            found.setdefault(one["kind"], []).append(self.redactor.plain(_tidy(one)))
-        return {f"objects/{kind}.json": json.dumps(those, indent=1) for kind, those in found.items()}
+            if self._concerns(one) and (shown := excerpt(one)) is not None:
+                found.setdefault(one["kind"], []).append(self.redactor.plain(shown))
+        return {f"objects/{kind}.json": (json.dumps(those, indent=1), 0) for kind, those in found.items()}
+
+    def _deployments(self) -> dict[str, tuple[str, int]]:
+        """Operators may run in another namespace."""
+        found = [self.redactor.plain(excerpt(one)) for one in self._observed.operators]
+        return {"objects/operators.json": (json.dumps(found, indent=1), 0)}
+
+    def _concerns(self, found: Manifest) -> bool:
+        """Whether an object that carries none of our labels is about this MetricsCluster."""
+        if found["kind"] == "Event":
+            about: str = found.get("involvedObject", {}).get("name", "")
+            ours = [self._name, names.store(self._name), names.agent(self._name), names.claim(self._name)]
+            ours += [one["metadata"]["name"] for one in self._observed.operators]
+            return about in ours or about.startswith(tuple(f"{one}-" for one in ours[1:]))
+        if found["kind"] == "PersistentVolume":
+            claim = found.get("spec", {}).get("claimRef") or {}
+            wanted = (self._namespace, names.claim(self._name))
+            return wanted == (claim.get("namespace"), claim.get("name"))
+        return True
 
     def _kind(self, kind: str, where: Sequence[str]) -> list[Manifest]:
         try:
@@ -128,6 +158,8 @@ class Gathering:
     def _logs(self, pod: Manifest) -> Iterator[Job]:
         about = pod["metadata"]
         for container in pod["spec"].get("containers", []):
+            if not is_ours(container):
+                continue
             where = ("logs", "-n", about["namespace"], about["name"], "-c", container["name"], f"--tail={LINES}")
             stem = f"logs/{about['name']}.{container['name']}"
             what = f"read the log of pod {about['name']}"
@@ -136,12 +168,12 @@ class Gathering:
             if any(one["name"] == container["name"] and one.get("restartCount") for one in said):
                 yield self._text(f"{stem}.previous.log", what, *where, "--previous")
 
-    def _images(self) -> dict[str, str]:
+    def _images(self) -> dict[str, tuple[str, int]]:
         lines = []
         for pod in self._pods():
             name, said = pod["metadata"]["name"], pod.get("status", {}).get("containerStatuses", [])
             lines += [f"{name} {one['name']}: {one.get('image')} {one.get('imageID')}" for one in said]
-        return {"versions/images.txt": "\n".join(lines) + "\n"}
+        return {"versions/images.txt": (self.redactor.text("\n".join(lines) + "\n"), 0)}
 
     def _pods(self) -> list[Manifest]:
         """The operator's, the store's, and agents'."""
@@ -154,18 +186,17 @@ class Gathering:
         found = []
         for pod in self._pods():
             name = pod["metadata"]["name"]
-            ports = {
-                port.get("name"): port["containerPort"] for one in pod["spec"]["containers"] for port in one.get("ports", [])
-            }
-            port = next((ports[wanted] for wanted in ("ops", "metrics", "health") if wanted in ports), 0)
-            store = "ops" in ports
+            ours = [one for one in pod["spec"]["containers"] if is_ours(one)]
+            ports = {port.get("name"): port["containerPort"] for one in ours for port in one.get("ports", [])}
+            port = next((ports[wanted] for wanted in ("ops", "metrics") if wanted in ports), 0)
+            store = _is_store(pod)
             paths = {"/metrics/self" if store else "/metrics": f"metrics/{name}.txt", "/healthz": f"metrics/{name}.healthz.txt"}
             found.append((pod, port, paths | ({"/readyz": f"metrics/{name}.readyz.txt"} if store else {})))
         return found
 
     def _ask(self, pod: Manifest, port: int, paths: dict[str, str]) -> None:
         about = pod["metadata"]
-        store = (pod["metadata"].get("labels") or {}).get("app.kubernetes.io/component") == names.STORE
+        store = _is_store(pod)
         if not port:
             self._bundle.lack(f"metrics of pod {about['name']}", "it names no port for them")
             return
@@ -189,7 +220,10 @@ class Gathering:
         if path == "/metrics/self":
             self.state = text
         shown = _own(text) if path.startswith("/metrics") else text.decode("utf-8", "replace")
-        self._bundle.add(file, self.redactor.text(shown))
+        if file.endswith(".json"):
+            self._bundle.add(file, self.redactor.json(shown))
+        else:
+            self._bundle.add(file, self.redactor.text(shown))
 
     def _cardinality(self, port: int) -> None:
         """Where the series come from, which only those with a token are told."""
@@ -203,15 +237,6 @@ class Gathering:
             context, scheme = None, "http"
         client = Client(f"{scheme}://127.0.0.1:{port}", token=lambda: self._token or "", context=context)
         self._answer(client, "/api/cardinality", "metrics/cardinality.json")
-
-
-def operators(kube: Kubectl, observed: Observed) -> list[Manifest]:
-    """The operator's pods: of all namespaces, or where these may not be seen of this one."""
-    try:
-        found: list[Manifest] = kube.get("pods", "-A", "-l", f"{OURS},app.kubernetes.io/component=operator")["items"]
-    except MetricsError:
-        return observed.operators()
-    return found
 
 
 def folder(name: str) -> str:
@@ -232,16 +257,6 @@ def _secret_names(found: Any) -> Iterator[str]:
             yield from _secret_names(one)
 
 
-def _tidy(found: Any) -> Any:
-    """Without what says again what is there: managedFields, and what was applied last."""
-    if isinstance(found, dict):
-        left = {key: _tidy(value) for key, value in found.items() if key != "managedFields"}
-        if isinstance(left.get("annotations"), dict):
-            left["annotations"].pop("kubectl.kubernetes.io/last-applied-configuration", None)
-        return left
-    return [_tidy(one) for one in found] if isinstance(found, list) else found
-
-
 def _own(text: bytes) -> str:
     """The lines of an exposition that a program says of itself."""
     lines = text[: 16 * LARGEST].decode("utf-8", "replace").splitlines()
@@ -252,3 +267,7 @@ def _own(text: bytes) -> str:
 def _ready(pod: Manifest) -> bool:
     said = pod.get("status", {}).get("conditions", [])
     return any(one["type"] == "Ready" and one["status"] == "True" for one in said)
+
+
+def _is_store(pod: Manifest) -> bool:
+    return bool((pod["metadata"].get("labels") or {}).get(COMPONENT) == names.STORE)

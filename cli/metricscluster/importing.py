@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from metricscluster.client import Client, reason
-from metricscluster.lines import printable
 from metricscluster.progress import Progress
+from metricscluster.terminal import printable
 from metricstore.disk.formats import Damaged
 from metricstore.legacy import folder
 from metricstore.legacy.folder import Source

@@ -10,9 +10,9 @@ import re
 import sys
 from pathlib import Path
 
-from metricscluster import patching
-from metricscluster.lines import printable
+from metricscluster import patching, reach
 from metricscluster.podspecs import Agents
+from metricscluster.terminal import printable
 from metricscluster.workloads import inject
 from metricwire.errors import BadInput
 
@@ -20,7 +20,7 @@ HELP = "add the variables that say where to send StatsD to workloads"
 EXAMPLES = """
   metricscluster inject web.yaml --metricscluster monitoring/fritz | kubectl apply -f -
   helm template shop ./shop | metricscluster inject - --metricscluster monitoring/fritz | kubectl apply -f -
-  kubectl metricscluster inject deployment/web -n shop
+  kubectl metricscluster inject deployment/web -n shop --context test
 """
 _NAMES = re.compile(r"([a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)/([a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)")
 
@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--port", type=_port, metavar="PORT", help="of the agents' StatsD (default: 8125)")
     parser.add_argument("--host-port", action="store_true", help="name the node's own address instead of the agents' Service")
+    reach.add_kubectl(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -52,9 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _live(target: patching.Target, arguments: argparse.Namespace) -> int:
-    cluster = patching.connected()
-    namespace = arguments.namespace or patching.current_namespace()
-    patched = cluster.inject(target, namespace, _agents(arguments, cluster))
+    cluster = patching.Cluster(reach.kubectl(arguments))
+    patched = cluster.inject(target, arguments.namespace or "", _agents(arguments, cluster))
     for note in patched.notes:
         print(printable(note), file=sys.stderr)
     count = patched.containers
@@ -68,7 +68,7 @@ def _file(arguments: argparse.Namespace) -> int:
         data = sys.stdin.buffer.read() if arguments.what == "-" else Path(arguments.what).read_bytes()
     except OSError as error:
         raise BadInput(f"cannot read {source}: {error.strerror}") from error
-    found = inject(data, source, _agents(arguments, None))
+    found = inject(data, source, _agents(arguments, patching.Cluster(reach.kubectl(arguments))))
     for note in found.notes:
         print(printable(note), file=sys.stderr)
     if not found.seen:
@@ -78,13 +78,13 @@ def _file(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _agents(arguments: argparse.Namespace, cluster: patching.Cluster | None) -> Agents:
+def _agents(arguments: argparse.Namespace, cluster: patching.Cluster) -> Agents:
     """Where workloads shall send; the API server is asked only for what the command line does not say."""
     if arguments.host_port:
         return Agents("", arguments.port or patching.STATSD_PORT)
     if arguments.metricscluster:
         return Agents(patching.service_name(*arguments.metricscluster), arguments.port or patching.STATSD_PORT)
-    found = (cluster or patching.connected()).only_agents()
+    found = cluster.only_agents()
     return Agents(found.service, arguments.port or found.port)
 
 

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from metricscluster.lines import printable
 from metricscluster.progress import Progress, size
+from metricscluster.terminal import printable
 from metricstore.disk import formats
 from metricstore.disk.archive import Archive
-from metricstore.disk.blocks import SLOTS, Blocks
+from metricstore.disk.blocks import Blocks
 from metricstore.disk.catalogue import Catalogue
 from metricstore.disk.checkpoint import Checkpoint
+from metricstore.disk.codec import SLOTS
 from metricstore.disk.files import Files
 from metricstore.disk.formats import Damaged, Kind
 from metricstore.disk.records import list_files, read_records
@@ -163,13 +164,12 @@ def _log(directory: Path, content: Content) -> None:
 def _blocks(directory: Path, content: Content) -> None:
     blocks = Blocks(directory / formats.BLOCKS_NAME, directory, _Untouched(), content.damages.append)
     blocks.scan()
-    for frequency, window in blocks.windows():
-        start = frequency * window * SLOTS
-        for rows in blocks.all((frequency, window)):
-            slots = np.flatnonzero(~np.isnan(rows.values).all(axis=0))
-            if len(slots):
-                oldest, newest = (int(start + frequency * slots[at]) for at in (0, -1))
-                content.blocks.hold(int((~np.isnan(rows.values)).sum()), oldest, newest)
+    for stretch in blocks.stretches():
+        for rows in blocks.all(stretch):
+            at, columns = np.nonzero(~np.isnan(rows.values))
+            if len(at):
+                times = (rows.windows[at] * SLOTS + columns) * stretch.frequency
+                content.blocks.hold(len(at), int(times.min()), int(times.max()))
 
 
 def _archive(directory: Path, content: Content) -> None:

@@ -11,10 +11,10 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import IO, Any
 
 from metricscluster.child import die_with
-from metricwire.errors import MetricsError, Unavailable
+from metricwire.errors import MetricsError, NotFound, Unavailable
 
 PATIENCE = 60.0  # seconds for an answer
 REQUEST = "20s"  # that kubectl waits for the API server
@@ -23,7 +23,14 @@ LOOK = 0.02  # seconds between two looks whether it is
 STOP = 5.0  # seconds that it may take to end
 _FORWARDED = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+) -> (\d+)\n")
 _PREFIXES = re.compile(r"^(?:error: |Error from server(?: \([A-Za-z]+\))?: |Unable to connect to the server: )+")
-_MISSING = "install it (https://kubernetes.io/docs/tasks/tools), or name a store by --url"
+_MISSING = "install it (https://kubernetes.io/docs/tasks/tools), or, for top and query, name a store by --url"
+
+
+class Conflict(MetricsError):
+    """Somebody else has changed the object in between."""
+
+
+_KINDS: dict[str, type[MetricsError]] = {"Error from server (Conflict)": Conflict, "Error from server (NotFound)": NotFound}
 
 
 class Kubectl:
@@ -32,11 +39,22 @@ class Kubectl:
     def __init__(self, options: Sequence[str] = ()) -> None:
         self._command = ("kubectl", *options)
 
-    def text(self, what: str, *arguments: str, most: int | None = None) -> str:
-        """What it prints, at most the first `most` characters. MetricsError `cannot <what>: <cause>`."""
+    def text(self, what: str, *arguments: str) -> str:
+        """What it prints. MetricsError `cannot <what>: <cause>`, of its kinds NotFound and Conflict."""
+        return self._run(what, arguments, subprocess.PIPE).decode("utf-8", "replace")
+
+    def end(self, what: str, *arguments: str, most: int) -> tuple[str, int]:
+        """The last `most` bytes of what it prints, and how many were before these. Errors as of `text`."""
+        with tempfile.TemporaryFile() as printed:
+            self._run(what, arguments, printed)
+            before = max(0, printed.seek(0, os.SEEK_END) - most)
+            printed.seek(before)
+            return printed.read().decode("utf-8", "replace"), before
+
+    def _run(self, what: str, arguments: Sequence[str], printed: int | IO[bytes]) -> bytes:
         try:
             done = subprocess.run(  # noqa: S603 our arguments; standard input stays: a login may ask something
-                [*self._command, *arguments], capture_output=True, text=True, errors="replace", check=False, timeout=PATIENCE
+                [*self._command, *arguments], stdout=printed, stderr=subprocess.PIPE, check=False, timeout=PATIENCE
             )
         except FileNotFoundError as error:
             raise MetricsError(f"cannot {what}: there is no kubectl on PATH; {_MISSING}") from error
@@ -45,8 +63,10 @@ class Kubectl:
         except OSError as error:
             raise MetricsError(f"cannot {what}: cannot run kubectl: {error.strerror}") from error
         if done.returncode:
-            raise MetricsError(f"cannot {what}: {cause(done.stderr, done.returncode)}")
-        return done.stdout[:most]
+            said = done.stderr.decode("utf-8", "replace")
+            kind = next((error for mark, error in _KINDS.items() if mark in said), MetricsError)
+            raise kind(f"cannot {what}: {cause(said, done.returncode)}")
+        return done.stdout or b""
 
     def get(self, what: str, *arguments: str) -> Any:
         """As JSON the object that the first argument names, or the list of all as `items`."""

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import msgspec
 
 SHOWN = frozenset({"info", "warning", "error", "critical"})
-LONGEST = 2000  # characters of an error that are shown
 _CONTROL = dict.fromkeys((*range(32), *range(127, 160), 8232, 8233), " ")
 
 
@@ -41,9 +40,3 @@ def event(line: str) -> Event | None:
 def shown(clock: str, who: str, text: str) -> str:
     """`12:00:05  store  ready`."""
     return f"{clock}  {who:<5}  {text}"
-
-
-def printable(text: str) -> str:
-    """An error as one line that a terminal only shows: what moves, colours or reorders is escaped, what is endless is cut."""
-    shown = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode("ascii") for sign in text[:LONGEST])
-    return shown + "..." if len(text) > LONGEST else shown

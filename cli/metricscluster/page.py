@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 from metricscluster.figures import figure
 from metricscluster.findings import Finding, Lack, conditions, healthy
-from metricscluster.lines import printable
 from metricscluster.moments import age
 from metricscluster.observation import Manifest, Observed, last_seen
 from metricscluster.selfmetrics import StoreState
-from metricscluster.terminal import Cell, Paint, table
+from metricscluster.terminal import Cell, Paint, printable, table
 from metricsoperator import names
+from metricsoperator.trouble import answering
 
 NODES = 10  # that lack an agent and are named
 EVENTS = 5  # that are shown
@@ -35,17 +35,14 @@ def page(seen: Seen, observed: Observed, now: float, paint: Paint, columns: int)
     about = seen.cluster["metadata"]
     word = Cell("healthy", "green") if healthy(seen.findings) else Cell("not healthy", "red")
     cluster = seen.cluster.get("spec", {}).get("clusterName") or about["name"]
-    title = f"{about['namespace']}/{about['name']}"
-    head = (
-        f"{paint(title, 'bold')}  {paint(word.text, word.look)}  cluster {cluster}, age {age(about['creationTimestamp'], now)}"
-    )
+    title = Cell(f"{about['namespace']}/{about['name']}", "bold")
     return [
-        head,
+        *table([[title, word, f"cluster {cluster}, age {age(about['creationTimestamp'], now)}"]], paint),
         *_conditions(seen.cluster, now, paint, columns),
-        *_store(seen, observed, now),
-        *_agents(seen, columns),
+        *map(printable, _store(seen, observed, now)),
+        *map(printable, _agents(seen, observed, columns)),
         *_wrong(seen, paint, columns),
-        *_events(seen.cluster, observed, now, columns),
+        *map(printable, _events(seen.cluster, observed, now, columns)),
     ]
 
 
@@ -55,10 +52,10 @@ def _conditions(cluster: Manifest, now: float, paint: Paint, columns: int) -> li
         well = said["status"] == _WELL.get(name, "True")
         look = "" if well else "yellow" if name in _WELL else "red"
         since = age(said.get("lastTransitionTime"), now)
-        rows.append([name, Cell(said["status"], look), since, said.get("reason", ""), printable(said.get("message", ""))])
+        rows.append([name, Cell(said["status"], look), since, said.get("reason", ""), said.get("message", "")])
     if len(rows) == 1:
         return ["  no conditions: no operator has looked at it"]
-    room = max(30, columns - 2 - sum(max(len(_text(row[at])) for row in rows) + 2 for at in range(4)))
+    room = max(30, columns - 2 - sum(max(len(printable(_text(row[at]))) for row in rows) + 2 for at in range(4)))
     broken: list[list[Cell | str]] = []
     for row in rows:
         first, *more = textwrap.wrap(_text(row[4]), room) or [""]
@@ -77,8 +74,8 @@ def _store(seen: Seen, observed: Observed, now: float) -> Iterator[str]:
     claims = observed.of(seen.cluster, "persistentvolumeclaims", names.STORE)
     state = seen.state
     version = (state.version if state else "") or status.get("version") or "unknown"
-    ready = "ready" if status.get("readyReplicas") else "not ready"
-    yield f"  store   {ready}, version {printable(version)}, {status.get('endpoint') or 'no endpoint'}"
+    ready = answering(pods) if "pods" in observed.objects else status.get("readyReplicas")
+    yield f"  store   {'ready' if ready else 'not ready'}, version {version}, {status.get('endpoint') or 'no endpoint'}"
     for pod in pods:
         about, said = pod["metadata"], pod.get("status", {})
         restarts = sum(one.get("restartCount", 0) for one in said.get("containerStatuses", []))
@@ -94,15 +91,22 @@ def _store(seen: Seen, observed: Observed, now: float) -> Iterator[str]:
         series = f"{state.series:,} of {state.series_limit:,} series"
         yield f"          {series}, {state.rate:,.1f} samples/s since it started, {state.stored:,} stored"
     elif seen.why:
-        yield f"          its own numbers are missing: {printable(seen.why)}"
+        yield f"          its own numbers are missing: {seen.why}"
 
 
-def _agents(seen: Seen, columns: int) -> Iterator[str]:
+def _agents(seen: Seen, observed: Observed, columns: int) -> Iterator[str]:
     status = (seen.cluster.get("status") or {}).get("nodeAgents") or {}
-    desired, ready, updated = (status.get(key, 0) for key in ("desired", "ready", "updated"))
-    yield f"  agents  {ready} of {desired} nodes have a ready one, {updated} are as the resource says now"
+    sets = observed.of(seen.cluster, "daemonsets", names.AGENT)
+    counted = (sets[0].get("status") or {}) if sets else {}
+    desired = counted.get("desiredNumberScheduled", status.get("desired", 0))
+    ready = counted.get("numberReady", status.get("ready", 0))
+    updated = counted.get("updatedNumberScheduled", status.get("updated", 0))
+    if desired:
+        yield f"  agents  {ready} of {desired} nodes have a ready one, {updated} are as the resource says now"
+    else:
+        yield "  agents  wanted on no node" + ("" if sets else " yet")
     for lack in seen.lacks[:NODES]:
-        yield from _broken(f"node {lack.node}: {printable(lack.why)}", "          ", columns)
+        yield from _broken(f"node {lack.node}: {lack.why}", "          ", columns)
     if len(seen.lacks) > NODES:
         yield f"          and {len(seen.lacks) - NODES} more nodes"
 
@@ -110,8 +114,7 @@ def _agents(seen: Seen, columns: int) -> Iterator[str]:
 def _wrong(seen: Seen, paint: Paint, columns: int) -> Iterator[str]:
     for finding in seen.findings:
         mark = paint("wrong", "red") if finding.grave else paint("note ", "yellow")
-        text = f"{finding.reason}: {printable(finding.what)}"
-        first, *more = [*_broken(text, "          ", columns)] or [""]
+        first, *more = [*_broken(printable(f"{finding.reason}: {finding.what}"), "          ", columns)] or [""]
         yield f"  {mark}   {first.strip()}"
         yield from more
         yield from _broken(f"what to do: {printable(finding.todo)}", "          ", columns)
@@ -127,7 +130,7 @@ def _events(cluster: Manifest, observed: Observed, now: float, columns: int) -> 
         count = event.get("count") or (event.get("series") or {}).get("count") or 1
         times = f", {count} times" if count > 1 else ""
         what = f"{about['kind']} {about['name']}: {event.get('reason', '')}: {event.get('message', '')}"
-        text = f"{age(last_seen(event), now)} ago{times}, {printable(what)}"
+        text = f"{age(last_seen(event), now)} ago{times}, {what}"
         first, *more = [*_broken(text, "          ", columns)]
         yield ("  events  " if not at else "          ") + first.strip()
         yield from more

@@ -1,23 +1,18 @@
-"""Environment variables put into live workloads through the API server, by the `kubernetes` package (metricsoperator.apply)."""
+"""Environment variables put into live workloads, by the user's own kubectl."""
 
+import json
 import re
-import sys
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
-
+from metricscluster.kubectl import Conflict, Kubectl
 from metricscluster.podspecs import Agents, Container, Entry, containers
+from metricscluster.reach import RESOURCE
 from metricsoperator import names
-from metricsoperator.apply import Send, connect
-from metricsoperator.kinds import KINDS, Kind
-from metricsoperator.names import KIND
+from metricsoperator.kinds import Kind
 from metricwire.errors import BadInput, MetricsError, NotFound
 
 STATSD_PORT = 8125
 ATTEMPTS = 3  # to patch what others change meanwhile
-POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _NAME = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?")
 
 
@@ -53,6 +48,11 @@ class Target(NamedTuple):
     name: str
 
     @property
+    def plural(self) -> str:
+        """As kubectl takes it, whatever else has such a name."""
+        return f"{self.resource.kind.plural}.{self.resource.kind.group}".rstrip(".")
+
+    @property
     def label(self) -> str:
         """As kubectl names it."""
         group = f".{self.resource.kind.group}" if self.resource.kind.group else ""
@@ -78,14 +78,14 @@ def target(text: str) -> Target | None:
 
 
 class Cluster:
-    """The API server that KUBECONFIG names, or that of this pod."""
+    """The API server that kubectl speaks to."""
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
+    def __init__(self, kube: Kubectl) -> None:
+        self._kube = kube
 
     def only_agents(self) -> Agents:
         """Those of the one MetricsCluster there is. NotFound when there is none, or no telling which."""
-        found = self._ask("get", KINDS[KIND].path())["items"]
+        found = self._kube.get(RESOURCE, "-A")["items"]
         if len(found) != 1:
             there = ", ".join("{namespace}/{name}".format(**item["metadata"]) for item in found) or "none"
             raise NotFound(f"cannot tell which MetricsCluster is meant: there are {there}; use --metricscluster NAMESPACE/NAME")
@@ -96,11 +96,11 @@ class Cluster:
         return Agents(service, statsd.get("port", STATSD_PORT))
 
     def inject(self, target: Target, namespace: str, agents: Agents) -> Patched:
-        """Add the variables to the workload; its pods are replaced as after any change. MetricsError."""
-        path = target.resource.kind.path(namespace, target.name)
+        """Add the variables to the workload, which replaces its pods; namespace "": kubectl's. MetricsError."""
+        scope = ("-n", namespace) if namespace else ()
         wanted = agents.entries()
         for attempt in range(ATTEMPTS):
-            found = self._ask("get", path)
+            found = self._kube.get(target.plural, target.name, *scope)
             there = list(containers({"kind": target.resource.name, "apiVersion": target.resource.kind.api_version} | found))
             notes = [
                 f"{each.label}: {' and '.join(names)} set otherwise; left alone"
@@ -112,44 +112,15 @@ class Cluster:
                 return Patched(0, notes)
             # With the version that was read: what others change in between is not overwritten.
             patch = {"metadata": {"resourceVersion": found["metadata"]["resourceVersion"]}} | _patch(lacking)
-            if self._ask("patch", path, patch, again=attempt < ATTEMPTS - 1):
-                return Patched(len(lacking), notes)
+            words = ("--type=strategic", "--field-manager=metricscluster-inject", "-o", "name", "-p", json.dumps(patch))
+            try:
+                self._kube.text(f"patch {target.label}", "patch", target.plural, target.name, *scope, *words)
+            except Conflict:
+                if attempt == ATTEMPTS - 1:
+                    raise
+                continue
+            return Patched(len(lacking), notes)
         raise AssertionError("the last attempt raises")
-
-    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None, *, again: bool = False) -> dict[str, Any]:
-        """The answer; {} for a conflict where it is to be tried again."""
-        how = (
-            {"content_type": "application/strategic-merge-patch+json", "field_manager": "metricscluster-inject"} if body else {}
-        )
-        answer = self._send(method, path, body, how)
-        if answer.status == 409 and again:
-            return {}
-        if not 200 <= answer.status < 300:
-            raise MetricsError(f"cannot {method} {path}: {_cause(answer.status, answer.body)}")
-        found: dict[str, Any] = msgspec.json.decode(answer.body)
-        return found
-
-
-def connected() -> Cluster:
-    """The API server. SettingsError when there is none, MetricsError without the package that speaks to it."""
-    try:
-        return Cluster(connect())
-    except ModuleNotFoundError as error:
-        how = f"{sys.executable} -m pip install --require-hashes -r requirements/operator.txt"
-        raise MetricsError(f"cannot speak to an API server: {error}; in MetricsCluster's repository, call {how}") from error
-
-
-def current_namespace() -> str:
-    """That of the kubeconfig's current context, or of this pod; else `default`, as in kubectl."""
-    from kubernetes import config  # noqa: PLC0415 see metricsoperator.apply
-
-    if POD_NAMESPACE.exists():
-        return POD_NAMESPACE.read_text(encoding="utf-8").strip()
-    try:
-        _, active = config.list_kube_config_contexts()  # type: ignore[no-untyped-call]
-    except config.ConfigException as error:
-        raise MetricsError(f"cannot find an API server: {error}") from error
-    return str(active["context"].get("namespace") or "default")
 
 
 def service_name(namespace: str, name: str) -> str:
@@ -167,13 +138,3 @@ def _patch(lacking: list[tuple[Container, list[Entry]]]) -> dict[str, Any]:
             inner = inner.setdefault(str(step), {})
         inner.setdefault(str(key), []).append({"name": container.found["name"], "env": entries})
     return patch
-
-
-def _cause(status: int, body: bytes) -> str:
-    """The message of a Kubernetes Status, or what there is."""
-    try:
-        found = msgspec.json.decode(body)
-    except msgspec.DecodeError:
-        found = None
-    message = found.get("message") if isinstance(found, Mapping) else None
-    return str(message or f"{status or 'no answer'} {body[:200].decode(errors='replace')}".strip())

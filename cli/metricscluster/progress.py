@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from typing import Self, TextIO
 
+from metricscluster.terminal import printable
+
 WIDTH = 30  # characters of the bar
 REDRAWN = 0.1  # seconds between two pictures of it
 REPEATED = 10.0  # seconds between two lines where there is no terminal
@@ -32,7 +34,7 @@ class Progress:
 
     def _show(self) -> None:
         share = min(1.0, self._done / self._total) if self._total else 0.0
-        note = f"  {self._note}" if self._note else ""
+        note = f"  {printable(self._note)}" if self._note else ""
         if not self._live:
             print(f"{self._what}: {self._share(share)}{note}", file=self._stream, flush=True)
             return

@@ -17,10 +17,9 @@ from collections.abc import Callable, Sequence
 from metricscluster import reach
 from metricscluster.asking import Asking, Place, Series, Span
 from metricscluster.figures import figure, sparkline
-from metricscluster.lines import printable
 from metricscluster.moments import moment, rfc3339
 from metricscluster.plot import LARGEST, Line, plot
-from metricscluster.terminal import Cell, Paint, table, width
+from metricscluster.terminal import Cell, Paint, printable, table, width
 from metricwire.catalog import BY_NAME
 from metricwire.errors import BadInput, NotFound
 from metricwire.units import duration
@@ -87,7 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
     for text in asking.failures:
         print(printable(text), file=sys.stderr)
     if not found:
-        print(f"no samples of {arguments.metric} in {store.cluster}{_meant(arguments.metric)}", file=sys.stderr)
+        what = f"no samples of {arguments.metric} in {store.cluster}{_meant(arguments.metric)}"
+        print(printable(what), file=sys.stderr)
         return 1
     _FORMS[arguments.output](found, arguments.metric, store.cluster)
     return 1 if asking.failures else 0
@@ -136,10 +136,10 @@ def _table(found: Sequence[Series], metric: str, cluster: str) -> None:
             course = sparkline(series.values, COURSE) if drawn else ""
             part = " ".join((series.place.type, ",".join(series.place.ids))).strip()
             shown = [figure(number, unit) for number in numbers]
-            rows.append([printable(series.place.host), printable(part) or "-", *shown, str(len(values)), course])
+            rows.append([series.place.host, part or "-", *shown, str(len(values)), course])
     first = min(series.samples()[0][0] for series in found if series.samples())
     last = max(series.samples()[-1][0] for series in found if series.samples())
-    print(f"{metric} of {printable(cluster)}, {rfc3339(first)} to {rfc3339(last)}")
+    print(f"{printable(metric)} of {printable(cluster)}, {rfc3339(first)} to {rfc3339(last)}")
     print("\n".join(table(rows, paint, right=(2, 3, 4, 5, 6))))
 
 
@@ -148,7 +148,7 @@ def _plot(found: Sequence[Series], metric: str, cluster: str) -> None:
     lines = [Line(printable(one.place.label), one.samples()) for one in ranked[:LARGEST]]
     unit = _unit(metric)
     named = f" of {lines[0].name}" if len(lines) == 1 else ""
-    title = f"{metric}{f' in {unit}' if unit else ''}{named}, cluster {printable(cluster)}"
+    title = f"{printable(metric)}{f' in {unit}' if unit else ''}{named}, cluster {printable(cluster)}"
     columns = min(PLOT_WIDEST, width(sys.stdout)) if sys.stdout.isatty() else 100
     print("\n".join(plot(lines, unit, title, columns=columns, paint=Paint.of(sys.stdout), braille=_draws(sys.stdout.encoding))))
     if len(ranked) > LARGEST:
@@ -170,7 +170,8 @@ def _csv(found: Sequence[Series], metric: str, _: str) -> None:
     for series in found:
         place = series.place
         for stamp, value in series.samples():
-            writer.writerow((rfc3339(stamp), place.host, place.type, ",".join(place.ids), metric, repr(value)))
+            names = map(printable, (place.host, place.type, ",".join(place.ids), metric))  # it may be read on a terminal
+            writer.writerow((rfc3339(stamp), *names, repr(value)))
         sys.stdout.write(text.getvalue())
         text.seek(0)
         text.truncate()

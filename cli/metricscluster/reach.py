@@ -9,7 +9,7 @@ import base64
 import json
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from metricwire.errors import BadInput, MetricsError, NotFound
 
 RESOURCE = f"{names.PLURAL}.{names.GROUP}"
 _CERTIFICATE_END = "-----END CERTIFICATE-----"
+MOST = 10  # MetricsClusters that are named
 TOKEN_AGE = 300.0  # seconds for which a ServiceAccount's token is used; it lasts twice as long
 TOKEN_LIFETIME = "10m"  # noqa: S105 the shortest that Kubernetes makes
 
@@ -130,14 +131,33 @@ def choose(kube: Kubectl, namespace: str, name: str) -> Chosen:
     """The MetricsCluster of that name; without one, the only one of the namespace, or else of all. NotFound."""
     scope = ("-n", namespace) if namespace else ()
     if name:
-        return _chosen(kube.get(RESOURCE, name, *scope))
+        try:
+            return _chosen(kube.get(RESOURCE, name, *scope))
+        except NotFound as error:
+            raise NotFound(f"{error}; {elsewhere(kube)}") from error
     found = kube.get(RESOURCE, *scope)["items"]
     if not found and not namespace:
         found = kube.get(RESOURCE, "-A")["items"]
     if len(found) == 1:
         return _chosen(found[0])
-    there = ", ".join("{namespace}/{name}".format(**one["metadata"]) for one in found) or "none"
-    raise NotFound(f"cannot tell which MetricsCluster is meant: there are {there}; name one")
+    if namespace and not found:
+        raise NotFound(f"cannot find a MetricsCluster: there is none in namespace {namespace}; {elsewhere(kube)}")
+    raise NotFound(f"cannot tell which MetricsCluster is meant: there are {_listed(found)}; name one")
+
+
+def elsewhere(kube: Kubectl) -> str:
+    """Where there are MetricsClusters, for those who looked in the wrong namespace."""
+    try:
+        found = kube.get(RESOURCE, "-A")["items"]
+    except MetricsError as error:
+        return f"whether there are others is not known: {error}"
+    return f"in all namespaces there are {_listed(found)}"
+
+
+def _listed(found: Sequence[dict[str, Any]]) -> str:
+    named = ["{namespace}/{name}".format(**one["metadata"]) for one in found]
+    more = [f"{len(named) - MOST} more"] if len(named) > MOST else []
+    return ", ".join([*named[:MOST], *more]) or "none"
 
 
 def _chosen(found: dict[str, Any]) -> Chosen:

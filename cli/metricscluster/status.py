@@ -13,11 +13,12 @@ from typing import Any
 
 from metricscluster import reach
 from metricscluster.client import Client
-from metricscluster.findings import findings, healthy, lacks
+from metricscluster.findings import findings, healthy, lacks, moving
+from metricscluster.kubectl import Kubectl
 from metricscluster.observation import Manifest, Observed, look
 from metricscluster.page import Seen, page
 from metricscluster.selfmetrics import StoreState, parse, store_state
-from metricscluster.terminal import Paint, show, width
+from metricscluster.terminal import Paint, printable, show, width
 from metricsoperator import names
 from metricwire.errors import BadInput, MetricsError, NotFound
 
@@ -28,6 +29,8 @@ EXAMPLES = """
   kubectl metricscluster status -A -o json | jq '.[] | select(.healthy | not)'
 """
 WATCHED = 5.0  # seconds between two pictures
+SETTLED = 5.0  # seconds for an operator to see a change
+AGAIN = 1.0  # seconds between two looks
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,9 +58,9 @@ def run(arguments: argparse.Namespace) -> int:
 def _draw(arguments: argparse.Namespace) -> tuple[list[str], int]:
     kube = reach.kubectl(arguments)
     scope = ("-A",) if arguments.all_namespaces else ("-n", arguments.namespace) if arguments.namespace else ()
-    observed = look(kube, scope, arguments.name)
+    observed = _settled(kube, scope, arguments)
     if not observed.clusters:
-        where = "in all namespaces" if arguments.all_namespaces else "in this namespace; -A looks in all"
+        where = "in all namespaces" if arguments.all_namespaces else f"in this namespace; {reach.elsewhere(kube)}"
         raise NotFound(f"cannot find a MetricsCluster: there is none {where}")
     now = time.time()
     all_seen = [_seen(arguments, cluster, observed, now) for cluster in observed.clusters]
@@ -66,7 +69,21 @@ def _draw(arguments: argparse.Namespace) -> tuple[list[str], int]:
         return [json.dumps([_plain(seen, observed, now) for seen in all_seen], indent=1)], status
     paint, columns = Paint.of(sys.stdout), width(sys.stdout)
     lines = [line for seen in all_seen for line in (*page(seen, observed, now, paint, columns), "")]
-    return [*lines[:-1], *(f"not seen: {text}" for text in observed.unseen)], status
+    return [*lines[:-1], *(printable(f"not seen: {text}") for text in observed.unseen)], status
+
+
+def _settled(kube: Kubectl, scope: tuple[str, ...], arguments: argparse.Namespace) -> Observed:
+    """What there is, a few seconds later where something has just changed and an operator may be at it."""
+    end = time.monotonic() + (0 if arguments.watch else SETTLED)
+    while True:
+        try:
+            observed = look(kube, scope, arguments.name)
+        except NotFound as error:
+            raise NotFound(f"{error}; {reach.elsewhere(kube)}") from error
+        now = time.time()
+        if time.monotonic() > end or not any(moving(findings(one, observed, None, now)) for one in observed.clusters):
+            return observed
+        time.sleep(AGAIN)
 
 
 def _seen(arguments: argparse.Namespace, cluster: Manifest, observed: Observed, now: float) -> Seen:

@@ -5,11 +5,11 @@ from collections import Counter
 from collections.abc import Iterator
 
 from metricscluster.bundle import Bundle
-from metricscluster.lines import LONGEST, event
+from metricscluster.lines import event
 from metricscluster.moments import rfc3339
 from metricscluster.observation import Observed
 from metricscluster.page import Seen, page
-from metricscluster.terminal import Paint
+from metricscluster.terminal import LONGEST, Paint, printable
 from metricwire import __version__
 
 COLUMNS = 120
@@ -28,7 +28,7 @@ def summary(seen: Seen, observed: Observed, bundle: Bundle, now: float) -> str:
     lines += ["What the logs complain of most", *(_complaints(bundle) or ["  nothing"]), ""]
     lines += ["What could not be had", *([f"  {what}: {why}" for what, why in bundle.missing] or ["  nothing"]), ""]
     lines += ["Files", *(f"  {path}, {len(content):,} bytes" for path, content in sorted(bundle.files.items()))]
-    return "\n".join(lines) + "\n"
+    return "\n".join(map(printable, lines)) + "\n"
 
 
 def _wrong(seen: Seen) -> list[str]:

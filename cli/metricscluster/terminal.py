@@ -1,4 +1,7 @@
-"""What a terminal can do that a file cannot: colours, and pictures that replace each other."""
+"""What a terminal can do that a file cannot: colours, and pictures that replace each other; and what others may not make it do.
+
+Names, messages and answers are of others: `printable` takes from them what a terminal would obey, and `table` does so itself.
+"""
 
 import os
 import shutil
@@ -12,7 +15,14 @@ _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 _SERIES = ("36", "33", "35", "32", "34", "31", "96", "95")  # colours of lines, apart from each other on light and dark
 _ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l"  # a screen of its own, no cursor, long lines cut
 _LEAVE = "\x1b[?7h\x1b[?25h\x1b[?1049l"
+LONGEST = 2000  # characters of a line that are shown
 WIDEST = 200  # characters of a line where there is no terminal
+
+
+def printable(text: str) -> str:
+    """Text of others as one line that a terminal only shows: what moves, colours or reorders is escaped, the endless is cut."""
+    shown = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode("ascii") for sign in text[:LONGEST])
+    return shown + "..." if len(text) > LONGEST else shown
 
 
 class Cell(NamedTuple):
@@ -43,8 +53,9 @@ class Paint:
 
 
 def table(rows: Sequence[Sequence[Cell | str]], paint: Paint, *, indent: str = "", right: Sequence[int] = ()) -> list[str]:
-    """Lines with columns below each other, two spaces apart; `right`: columns that end below each other."""
-    cells = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]
+    """Lines with columns below each other, two spaces apart, of any text; `right`: columns that end below each other."""
+    given = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]
+    cells = [[Cell(printable(cell.text), cell.look) for cell in row] for row in given]
     columns = max(map(len, cells), default=0)
     widths = [max((len(row[at].text) for row in cells if at < len(row)), default=0) for at in range(columns)]
     lines = []
@@ -81,7 +92,7 @@ def show(draw: Callable[[], tuple[list[str], int]], seconds: float | None, strea
             try:
                 lines, status = draw()
             except Unavailable as error:
-                lines, status = [str(error)], 1
+                lines, status = [printable(str(error))], 1
             _picture(lines, stream) if live else print("\n".join(lines), end="\n\n", file=stream, flush=True)
             time.sleep(seconds)
     except KeyboardInterrupt:

@@ -14,8 +14,7 @@ from functools import partial
 from metricscluster import reach
 from metricscluster.asking import Asking
 from metricscluster.figures import figure
-from metricscluster.lines import printable
-from metricscluster.terminal import Cell, Paint, show, table
+from metricscluster.terminal import Cell, Paint, printable, show, table
 from metricscluster.usage import Use, containers, nodes, pods
 from metricwire.errors import BadInput
 
@@ -37,7 +36,7 @@ _HEADS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of this command."""
-    parser.add_argument("what", choices=tuple(_HEADS), help="what to show")
+    parser.add_argument("what", choices=tuple(_HEADS), nargs="?", default="nodes", help="what to show (default: %(default)s)")
     parser.add_argument("-n", "--namespace", metavar="NAMESPACE", default="", help="of the pods (default: all)")
     parser.add_argument("--sort", choices=("cpu", "memory", "name"), default="cpu", help="largest first (default: %(default)s)")
     parser.add_argument(
@@ -87,7 +86,7 @@ def _draw(arguments: argparse.Namespace, ways: _Ways) -> tuple[list[str], int]:
     rows = _rows(arguments.what, sorted(used, key=partial(_key, arguments.sort)))
     lines = table(rows, Paint.of(sys.stdout), right=range(len(_HEADS[arguments.what]), len(rows[0])))
     if not used:
-        lines = [f"no {arguments.what} with samples of the last minutes in cluster {store.cluster}"]
+        lines = [f"no {arguments.what} with samples of the last minutes in cluster {printable(store.cluster)}"]
     return lines, 0 if used else 1
 
 
@@ -108,7 +107,7 @@ def _rows(what: str, used: Sequence[Use]) -> list[list[Cell | str]]:
     more = ("CPU", "CPU%", "MEMORY", "MEMORY%", "LOAD") if what == "nodes" else ("CPU", "MEMORY")
     rows: list[list[Cell | str]] = [[Cell(text, "dim") for text in (*_HEADS[what], *more)]]
     for use in used:
-        row: list[Cell | str] = [printable(name) for name in use.name]
+        row: list[Cell | str] = list(use.name)
         cpu, memory = "-" if use.cpu is None else f"{use.cpu:.2f}", figure(use.memory, "bytes")
         if what == "nodes":
             row += [cpu, _share(use.cpu, use.cpus), memory, _share(use.memory, use.memory_total), figure(use.load)]

@@ -15,9 +15,10 @@ from pathlib import Path
 
 from metricscluster import document, guide
 from metricscluster.child import Child
-from metricscluster.lines import printable, shown
+from metricscluster.lines import shown
 from metricscluster.ports import HOST, Ports, address, offset
 from metricscluster.state import State
+from metricscluster.terminal import printable
 from metricsoperator.manifests.config import AgentPlaces, StorePlaces, agent_config, store_config
 from metricsoperator.spec import MetricsCluster, Spec
 from metricwire.errors import BadInput, MetricsError
@@ -80,7 +81,7 @@ def _content(path: Path) -> bytes:
 
 def say(who: str, text: str) -> None:
     """One line for whoever looks on."""
-    print(shown(time.strftime("%H:%M:%S"), who, text), flush=True)
+    print(shown(time.strftime("%H:%M:%S"), who, printable(text)), flush=True)
 
 
 def _secrets(spec: Spec) -> dict[str, bool]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from metricscluster.files import replace
-from metricscluster.lines import printable
+from metricscluster.terminal import printable
 from metricwire import users
 from metricwire.errors import BadInput
 from metricwire.tokens import NODE_METRICS, PERMISSIONS, new_login_pair, rsa_public_key
@@ -112,7 +112,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     if arguments.uid is None:
         for user in found.values():
             kind = "password" if user.password else "service account"
-            print(f"{user.uid}  {kind}  {', '.join(sorted(user.permissions))}")
+            print(printable(f"{user.uid}  {kind}  {', '.join(sorted(user.permissions))}"))
         return 1 if bad else 0
     known = found.get(arguments.uid)
     if known is None or known.password is None:

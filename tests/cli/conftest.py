@@ -1,13 +1,16 @@
 """The command as a person runs it, in this process."""
 
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from fakekubectl import FakeKubectl
 from metricscluster.__main__ import main
+from metricwire import tokens
+from storeserver import Store
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -31,3 +34,21 @@ def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeKubectl:
     fake = FakeKubectl(tmp_path / "bin")
     monkeypatch.setenv("PATH", fake.path)
     return fake
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("keys")
+    private, public = tokens.new_pair()
+    (made / "public.key").write_text(public)
+    (made / "private").write_text(private)
+    (made / "admin").write_text(tokens.sign(private, "admin", ["admin"], issued=int(time.time())))
+    return made
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Iterator[Store]:
+    made = Store(tmp_path_factory.mktemp("store"), {"load_one": {"frequency": 10}}, folder / "public.key").start()
+    made.write(f"load_one,cluster=fritz,hostname=n1 value=1 {int(time.time())}", token_file=folder / "admin")
+    yield made
+    made.stop()

@@ -1,33 +1,32 @@
-"""`metricscluster inject`: what comes out is what went in and the variables, whatever went in; live, through an API server."""
+"""`metricscluster inject`: what comes out is what went in and the variables, whatever went in; live, through kubectl.
+
+Against a real API server: tests/chaos/test_kubectl.py.
+"""
 
 import io
 import json
-import os
 import re
-import subprocess
 import sys
-import threading
-import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fakekubectl import FakeKubectl
 from metricscluster import patching
 from metricscluster.__main__ import main
+from metricscluster.kubectl import Kubectl
 from metricscluster.patching import Cluster, target
 from metricscluster.podspecs import HOST, PORT, Agents
 from metricscluster.workloads import DEEPEST, LARGEST, inject
-from metricsoperator.apply import Answer
 from metricwire.errors import BadInput, MetricsError, NotFound
 
+Command = Callable[..., tuple[int, str, str]]
 AGENTS = Agents("fritz-agent.monitoring", 8125)
 ENTRIES = [{"name": HOST, "value": "fritz-agent.monitoring"}, {"name": PORT, "value": "8125"}]
 NODE = [{"name": HOST, "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}}, {"name": PORT, "value": "9125"}]
@@ -182,15 +181,6 @@ def test_the_services_longer_name_is_what_is_wanted() -> None:
     entries = [{"name": HOST, "value": "fritz-agent.monitoring.svc"}, ENTRIES[1]]
     text = json.dumps(workload("v1", "Pod", ("spec",), {"containers": [{"name": "app", "env": entries}]}))
     assert inject(text.encode(), "web.json", AGENTS) == (text, 0, 1, [])
-
-
-def test_without_the_library_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "kubernetes", None)
-    with pytest.raises(
-        MetricsError, match=r"cannot speak to an API server: .*pip install .*-r requirements/operator\.txt"
-    ) as raised:
-        patching.connected()
-    assert (Path(__file__).parents[2] / str(raised.value).split()[-1]).exists()
 
 
 def test_the_nodes_address_where_the_agents_have_a_host_port() -> None:
@@ -376,88 +366,21 @@ def test_wrong_arguments(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) 
         run(monkeypatch, *arguments)
 
 
-class ApiServer(ThreadingHTTPServer):
-    """Deployments, CronJobs and MetricsClusters, with versions and strategic merge patches of containers."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Requests)
-        self.objects: dict[str, dict[str, Any]] = {}
-        self.clusters: list[dict[str, Any]] = []
-        self.asked: list[tuple[str, str]] = []
-        self.conflicts = 0
-        self.add("/apis/apps/v1/namespaces/shop/deployments/web", ("spec", "template", "spec"))
-
-    def add(self, path: str, inner: tuple[str, ...]) -> None:
-        spec = {
-            "initContainers": [{"name": "side", "restartPolicy": "Always"}],
-            "containers": [{"name": "app", "env": [{"name": "A", "value": "1"}]}, {"name": "b"}],
-        }
-        found = workload("", "", inner, spec)
-        del found["kind"], found["apiVersion"]
-        self.objects[path] = found | {"metadata": {"name": "web", "resourceVersion": "7"}}
-
-    def send(self, method: str, path: str, body: Any, how: dict[str, Any]) -> Answer:
-        """What a client gets, without the network."""
-        content = how.get("content_type", "")
-        status, found = self.answer(method.upper(), path, body, content)
-        return Answer(status, json.dumps(found).encode())
-
-    def answer(self, method: str, path: str, body: Any, content: str) -> tuple[int, Any]:
-        self.asked.append((method, path))
-        if path == "/apis/metricscluster.io/v1alpha1/metricsclusters":
-            return 200, {"items": self.clusters}
-        found = self.objects.get(path)
-        if found is None:
-            return 404, {"kind": "Status", "message": f'deployments.apps "{path.rpartition("/")[2]}" not found'}
-        if method == "PATCH":
-            assert content == "application/strategic-merge-patch+json"
-            if self.conflicts or body["metadata"]["resourceVersion"] != found["metadata"]["resourceVersion"]:
-                self.conflicts -= 1
-                return 409, {"message": "the object has been modified"}
-            merge(found, body)
-            found["metadata"]["resourceVersion"] += "1"
-        return 200, found
+def live(kind: str, inner: tuple[str, ...]) -> dict[str, Any]:
+    spec = {
+        "initContainers": [{"name": "side", "restartPolicy": "Always"}],
+        "containers": [{"name": "app", "env": [{"name": "A", "value": "1"}]}, {"name": "b"}],
+    }
+    return workload("", kind, inner, spec) | {"metadata": {"name": "web", "namespace": "shop", "resourceVersion": "7"}}
 
 
-class Requests(BaseHTTPRequestHandler):
-    server: ApiServer
-
-    def do_GET(self) -> None:
-        length = int(self.headers["Content-Length"] or 0)
-        body = json.loads(self.rfile.read(length)) if length else None
-        path = urlsplit(self.path).path
-        status, found = self.server.answer(self.command, path, body, self.headers["Content-Type"] or "")
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.end_headers()
-        self.wfile.write(json.dumps(found).encode())
-
-    do_PATCH = do_GET  # noqa: N815 the library's name
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
-def merge(found: dict[str, Any], patch: dict[str, Any]) -> None:
-    """A strategic merge: lists of things with names by name."""
-    for key, value in patch.items():
-        if isinstance(value, dict):
-            merge(found[key], value)
-        elif isinstance(value, list):
-            there = found.setdefault(key, [])
-            for item in value:
-                same = next((other for other in there if other["name"] == item["name"]), None)
-                merge(same, item) if same else there.append(item)
-        else:
-            found[key] = value
+WEB = {"deployments": [live("Deployment", ("spec", "template", "spec"))]}
 
 
 @pytest.fixture
-def api() -> Iterator[ApiServer]:
-    with ApiServer() as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        yield server
-        server.shutdown()
+def cluster(kubectl: FakeKubectl) -> Cluster:
+    kubectl.answer(WEB)
+    return Cluster(Kubectl())
 
 
 def web() -> patching.Target:
@@ -492,10 +415,9 @@ def test_other_names_are_files(text: str) -> None:
     assert target(text) is None
 
 
-def test_a_live_workload_gets_the_variables_and_keeps_the_rest(api: ApiServer) -> None:
-    cluster = Cluster(api.send)
+def test_a_live_workload_gets_the_variables_and_keeps_the_rest(cluster: Cluster, kubectl: FakeKubectl) -> None:
     assert cluster.inject(web(), "shop", AGENTS) == (3, [])
-    (found,) = api.objects.values()
+    [found] = kubectl.objects("deployments")
     spec = found["spec"]["template"]["spec"]
     assert spec["initContainers"] == [{"name": "side", "restartPolicy": "Always", "env": ENTRIES}]
     assert spec["containers"] == [
@@ -503,30 +425,28 @@ def test_a_live_workload_gets_the_variables_and_keeps_the_rest(api: ApiServer) -
         {"name": "b", "env": ENTRIES},
     ]
     assert cluster.inject(web(), "shop", AGENTS) == (0, [])
-    assert [method for method, _ in api.asked] == ["GET", "PATCH", "GET"]
+    assert [call[0] for call in kubectl.calls()] == ["get", "patch", "get"]
     assert cluster.inject(web(), "shop", AGENTS._replace(port=9)) == (
         0,
         [f"Deployment web, container {name}: {PORT} set otherwise; left alone" for name in ("side", "app", "b")],
     )
 
 
-def test_a_live_cronjob(api: ApiServer) -> None:
+def test_a_live_cronjob(cluster: Cluster, kubectl: FakeKubectl) -> None:
     path = ("spec", "jobTemplate", "spec", "template", "spec")
-    api.add("/apis/batch/v1/namespaces/shop/cronjobs/web", path)
+    kubectl.answer({"cronjobs": [live("CronJob", path)]})
     found = target("cj/web")
     assert found
-    assert Cluster(api.send).inject(found, "shop", Agents("", 9125)) == (3, [])
-    spec = within(api.objects["/apis/batch/v1/namespaces/shop/cronjobs/web"], path)
-    assert spec["containers"][1]["env"] == NODE
+    assert cluster.inject(found, "shop", Agents("", 9125)) == (3, [])
+    assert within(kubectl.objects("cronjobs")[0], path)["containers"][1]["env"] == NODE
 
 
-def test_a_change_in_between_is_read_again_but_not_for_ever(api: ApiServer) -> None:
-    api.conflicts = 2
-    assert Cluster(api.send).inject(web(), "shop", AGENTS).containers == 3
-    api.conflicts = 3
-    api.add("/apis/apps/v1/namespaces/shop/deployments/web", ("spec", "template", "spec"))
-    with pytest.raises(MetricsError, match=r"cannot patch .*: the object has been modified"):
-        Cluster(api.send).inject(web(), "shop", AGENTS)
+def test_a_change_in_between_is_read_again_but_not_for_ever(cluster: Cluster, kubectl: FakeKubectl) -> None:
+    kubectl.answer(WEB, conflicts=2)
+    assert cluster.inject(web(), "shop", AGENTS).containers == 3
+    kubectl.answer(WEB, conflicts=3)
+    with pytest.raises(MetricsError, match=r"cannot patch deployment\.apps/web: Operation cannot be fulfilled on .*: modified"):
+        cluster.inject(web(), "shop", AGENTS)
 
 
 @pytest.mark.parametrize(
@@ -537,57 +457,34 @@ def test_a_change_in_between_is_read_again_but_not_for_ever(api: ApiServer) -> N
         ({"nodeAgent": {"statsd": {"port": 9125, "hostPort": True}}}, Agents("", 9125)),
     ],
 )
-def test_the_only_metricscluster_is_meant(api: ApiServer, spec: Any, agents: Agents) -> None:
-    api.clusters = [{"metadata": {"namespace": "monitoring", "name": "fritz"}, "spec": spec}]
-    assert Cluster(api.send).only_agents() == agents
+def test_the_only_metricscluster_is_meant(cluster: Cluster, kubectl: FakeKubectl, spec: Any, agents: Agents) -> None:
+    kubectl.answer({"metricsclusters": [{"metadata": {"namespace": "monitoring", "name": "fritz"}, "spec": spec}]})
+    assert cluster.only_agents() == agents
 
 
-def test_no_or_several_metricsclusters_are_an_error(api: ApiServer) -> None:
+def test_no_or_several_metricsclusters_are_an_error(cluster: Cluster, kubectl: FakeKubectl) -> None:
     with pytest.raises(NotFound, match="there are none; use --metricscluster"):
-        Cluster(api.send).only_agents()
-    api.clusters = [{"metadata": {"namespace": "a", "name": name}} for name in "bc"]
+        cluster.only_agents()
+    kubectl.answer({"metricsclusters": [{"metadata": {"namespace": "a", "name": name}} for name in "bc"]})
     with pytest.raises(NotFound, match="there are a/b, a/c; use --metricscluster"):
-        Cluster(api.send).only_agents()
-    api.clusters = [{"metadata": {"namespace": "a", "name": "b"}, "spec": {"nodeAgent": {"statsd": {"enabled": False}}}}]
+        cluster.only_agents()
+    disabled = {"nodeAgent": {"statsd": {"enabled": False}}}
+    kubectl.answer({"metricsclusters": [{"metadata": {"namespace": "a", "name": "b"}, "spec": disabled}]})
     with pytest.raises(MetricsError, match=r"cannot send to a/b: spec\.nodeAgent\.statsd\.enabled is false"):
-        Cluster(api.send).only_agents()
+        cluster.only_agents()
 
 
-def test_the_command_of_kubectl_patches_through_an_api_server(api: ApiServer, tmp_path: Path) -> None:
-    """The program, the kubernetes package and a kubeconfig; the namespace is the context's."""
-    api.clusters = [{"metadata": {"namespace": "monitoring", "name": "fritz"}, "spec": {}}]
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "c",
-        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": "shop"}}],
-        "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{api.server_port}"}}],
-        "users": [{"name": "u", "user": {"token": "t"}}],
-    }
-    (tmp_path / "config").write_text(json.dumps(config))
-    environment = {name: value for name, value in os.environ.items() if name != "KUBERNETES_SERVICE_HOST"}
-    environment |= {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "KUBECONFIG": str(tmp_path / "config")}
-    scripts = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["scripts"]
-    module, _, function = scripts["kubectl-metricscluster"].partition(":")
-    code = f"import sys, {module} as m; sys.argv[0] = 'kubectl-metricscluster'; sys.exit(m.{function}())"
-
-    def kubectl(*arguments: str) -> tuple[int, str, str]:
-        found = subprocess.run(
-            [sys.executable, "-c", code, "inject", *arguments],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        return found.returncode, found.stdout, found.stderr
-
-    assert kubectl("deployment/web") == (0, "deployment.apps/web injected into 3 containers\n", "")
-    spec = api.objects["/apis/apps/v1/namespaces/shop/deployments/web"]["spec"]["template"]["spec"]
-    assert spec["containers"][1]["env"] == ENTRIES
+def test_the_command_speaks_to_the_cluster_that_is_named(command: Command, kubectl: FakeKubectl) -> None:
+    kubectl.answer(WEB | {"metricsclusters": [{"metadata": {"namespace": "monitoring", "name": "fritz"}, "spec": {}}]})
+    done = command("inject", "deployment/web", "-n", "shop", "--context", "test", "--kubeconfig", "/c")
+    assert done == (0, "deployment.apps/web injected into 3 containers\n", "")
+    assert kubectl.objects("deployments")[0]["spec"]["template"]["spec"]["containers"][1]["env"] == ENTRIES
+    assert [call[:2] for call in kubectl.calls()] == [["--context=test", "--kubeconfig=/c"]] * 3
+    assert command("inject", "deployment/web", "-n", "shop")[1] == "deployment.apps/web unchanged\n"
 
 
-def test_a_workload_that_is_not_there_is_an_error(api: ApiServer) -> None:
-    said = 'cannot get /apis/apps/v1/namespaces/other/deployments/web: deployments.apps "web" not found'
-    with pytest.raises(MetricsError, match=re.escape(said)):
-        Cluster(api.send).inject(web(), "other", AGENTS)
+def test_the_namespace_is_kubectls(command: Command, kubectl: FakeKubectl) -> None:
+    kubectl.answer(WEB)
+    status, _, err = command("inject", "deployment/web", "--host-port")
+    assert (status, err) == (1, 'cannot get deployments.apps web: deployments.apps "web" not found\n')
+    assert "-n" not in kubectl.calls()[0]

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metricscluster import guide
-from metricscluster.lines import LONGEST, event, printable, shown
+from metricscluster.lines import event, shown
 from metricscluster.ports import Ports
+from metricscluster.terminal import LONGEST, printable
 
 
 @pytest.mark.parametrize(

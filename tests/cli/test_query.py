@@ -15,6 +15,8 @@ import pytest
 
 from certificates import write_pair
 from fakekubectl import FakeKubectl, manifest
+from metricscluster import query
+from metricscluster.asking import Place, Series
 from metricscluster.moments import rfc3339
 from metricwire import tokens
 from storeserver import Store
@@ -335,3 +337,16 @@ def test_without_kubectl(command: Command, monkeypatch: pytest.MonkeyPatch, tmp_
     status, _, err = command("top", "nodes")
     assert status == 1
     assert err.startswith("cannot get metricsclusters.metricscluster.io: there is no kubectl on PATH; install it")
+
+
+@pytest.mark.parametrize("form", ["table", "plot", "csv", "json"])
+def test_names_of_others_do_not_move_the_terminal(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    evil = "n1\x1b[2J\x9b\u202e\r"
+    query._FORMS[form]([Series(Place(evil, evil, (evil,)), "load_one", 0, 10, [1.0, 2.0])], "load_one", evil)
+    out = capsys.readouterr().out
+    assert "n1" in out
+    assert all(sign.isprintable() or sign == "\n" for sign in out)
+
+
+def test_top_shows_nodes_unless_told_otherwise(ask: Command) -> None:
+    assert ask("top") == ask("top", "nodes")

@@ -7,13 +7,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metricscluster.redaction import GONE, SHORTEST, Redactor
+from metricscluster.needles import SHORTEST
+from metricscluster.redaction import GONE, Redactor
 from metricwire import tokens
 
 TOKEN = tokens.sign(tokens.new_pair()[0], "admin", ["admin"], issued=1)
 SEED = "SUAGMJH5XLGZKQQWAWKRZJIGMOU4HPFUYLXJMXOO5NLFEO2OOQJ5LPRDPM"
 PEM = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEIBcanary\nAwEHoUQDQgAE\n-----END EC PRIVATE KEY-----"
 CANARY = "hunter2-canary"
+KEY_LINE = "MHcCAQEEIBcanary"
+SHAPES = (
+    "ghp_hunter2canaryhunter2canary012345",
+    "github_pat_11HUNTER2CANARY_canary",
+    "glpat-hunter2-canary_012345",
+    "xoxb-123456789012-hunter2canary",
+    "AKIAHUNTER2CANARY0AB",
+    "AIzaHunter2CanaryHunter2CanaryHunter2Ca",
+    "sk-hunter2-canary-hunter2",
+    "hvs.hunter2canaryhunter2",
+    "abcdef.hunter2canary012",
+    "hooks.slack.com/services/T0HUNTER2/B0CANARY/hunter2canary",
+    "Hunter2CanaryHunter2Canary",
+    "eyJodW50ZXIyLWNhbmFyeSI6MX0=",
+)
 
 
 @pytest.mark.parametrize(
@@ -36,12 +52,26 @@ CANARY = "hunter2-canary"
         f"MY_API_KEY={CANARY}",
         f"client-secret: {CANARY}",
         f"GET /write?u=x&token={CANARY}&db=fritz",
+        f"PGPASSWORD={CANARY}",
+        f"--db-password {CANARY}",
+        f'["--password", "{CANARY}"]',
+        f"Cookie: a=b; session={CANARY}; c=d",
+        f"postgres://u:p/{CANARY}@h/db",
+        f"https://{CANARY}@git.example.com/x",
+        json.dumps({"password": f'"{CANARY}" \\"{CANARY}'}),
+        json.dumps(json.dumps({"password": f'"{CANARY}"'})),
+        json.dumps(json.dumps({"name": "DB_PASSWORD", "value": CANARY})),
+        f"token: |\n  {CANARY}\n  {CANARY}\n",
+        f'password="unclosed {CANARY}',
+        f"password=back\\slash{CANARY}",
+        *(f"see {text} there" for text in SHAPES),
+        f"\n2026-11-21T12:00:00.1Z {KEY_LINE}\n2026-11-21T12:00:00.2Z -----END EC PRIVATE KEY-----",
     ],
 )
 def test_secrets_go_out_of_texts(text: str) -> None:
     found = Redactor().text(f"before {text} after")
     assert GONE in found
-    for secret in (CANARY, base64.b64encode(CANARY.encode()).decode(), SEED, "MHcCAQEEIBcanary", TOKEN.split(".")[2]):
+    for secret in (CANARY, base64.b64encode(CANARY.encode()).decode(), SEED, KEY_LINE, *SHAPES, TOKEN.split(".")[2]):
         assert secret not in found
     assert found.startswith("before ")
 
@@ -89,3 +119,51 @@ def test_known_values_go_wherever_they_stand(value: bytes, before: str, after: s
     for form in (text, base64.b64encode(text.encode()).decode(), base64.b64encode(value).decode()):
         found = redactor.text(f"{before}|{form}|{after}")
         assert form not in found.replace(GONE, "") or form in before + after
+
+
+HOSTILE = (
+    *("eyJ", "-eyJ-", "eyJa.", "-----BEGIN PRIVATE KEY-----\n", "-----END PRIVATE KEY-----\n", "-", "QUJDREVGR0hJ\n", "\\"),
+    *(
+        "password",
+        "password ",
+        "password='password=\"",
+        'password=\\"',
+        "--password",
+        "://a:",
+        "a",
+        "token=",
+        "password: |\n a\n",
+    ),
+)
+
+
+@pytest.mark.timeout(60)  # what grows with the square takes minutes
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_texts_take_no_longer_than_others(text: str) -> None:
+    Redactor().text(text * (200_000 // len(text)))
+
+
+@pytest.mark.timeout(60)
+def test_a_secret_of_many_lines_takes_no_longer_than_another() -> None:
+    lines = [f"line {at} of a secret" for at in range(20_000)]
+    found = Redactor(["\n".join(lines).encode()]).text("line 1999" * 20_000 + lines[7])
+    assert found.endswith("line 1999" + GONE)
+
+
+@pytest.mark.parametrize("before", ["", "x", "xy", "admin:"])
+def test_a_known_value_goes_out_of_the_base64_of_something_longer(before: str) -> None:
+    text = base64.b64encode(f"{before}correct horse battery staple:after".encode()).decode()
+    assert base64.b64decode("Y29ycmVjdCBob3JzZSBiYXR0ZXJ5IHN0YXBsZQ==").decode() == "correct horse battery staple"
+    found = Redactor([b"correct horse battery staple"]).text(text)
+    assert GONE in found
+    assert len(found) < 40
+
+
+def test_json_stays_json() -> None:
+    text = json.dumps(
+        {"a": json.dumps({"password": CANARY, "more": [1, json.dumps({"token": CANARY})]}), "deep": "[" * 100_000}
+    )
+    found = Redactor().json(text)
+    assert CANARY not in found
+    assert json.loads(json.loads(found)["a"])["more"][0] == 1
+    assert Redactor().json(f"token={CANARY}") == f"token={GONE}"

@@ -1,74 +1,36 @@
-"""`metricscluster status` and `diagnose`: what they make of objects, and of a cluster in which much is broken.
+"""`metricscluster status`: what it makes of objects, and of a cluster in which much is broken.
 
 A real store answers behind the forwarded port; kubectl is a program that says what kubectl says. The same on a real cluster:
 tests/e2e/test_command.py.
 """
 
-import base64
 import json
-import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fakekubectl import FakeKubectl, manifest
+from fakeworld import TAINT, cluster, condition, node, operator, pod, ports, world
 from metricscluster.findings import findings, healthy, lacks
-from metricscluster.observation import Observed
+from metricscluster.observation import Observed, look
+from metricscluster.remedies import REMEDIES, remedy
 from metricscluster.selfmetrics import StoreState, parse, store_state
-from metricwire import tokens
+from metricsoperator.reasons import Reason
 from storeserver import Store
 
 Command = Callable[..., tuple[int, str, str]]
 Manifest = dict[str, Any]
 NOW = 1_795_262_400.0  # 2026-11-21T12:00:00Z
 STATE = StoreState("1", 100, 1000, 5000, {}, 12.5, 10, 90, 0, read_only=False)
-WELL = {"Ready": "True", "StoreAvailable": "True", "AgentsAvailable": "True", "Progressing": "False", "Degraded": "False"}
-
-
-def condition(kind: str, status: str, reason: str = "Available", message: str = "") -> Manifest:
-    since = "2026-11-21T11:00:00Z"
-    return {"type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": since}
-
-
-def cluster(*changed: Manifest, generation: int = 1, seen: int = 1, **spec: Any) -> Manifest:
-    said = {kind: condition(kind, status) for kind, status in WELL.items()} | {one["type"]: one for one in changed}
-    status = {
-        "observedGeneration": seen,
-        "conditions": list(said.values()),
-        "store": {"endpoint": "http://fritz-store.monitoring.svc:8082", "readyReplicas": 1, "version": "1"},
-        "nodeAgents": {"desired": 2, "ready": 2, "updated": 2},
-    }
-    found = manifest("MetricsCluster", "fritz", spec=spec, status=status)
-    found["metadata"]["generation"] = generation
-    return found
-
-
-def pod(name: str, component: str, node: str = "n1", *, ready: bool = True, **container: Any) -> Manifest:
-    said = {"name": component, "image": "i", "imageID": "sha256:1", "restartCount": 0} | container
-    port = {"store": ("ops", 8083), "agent": ("metrics", 61091), "operator": ("health", 8080)}[component]
-    spec = {"nodeName": node, "containers": [{"name": component, "ports": [{"name": port[0], "containerPort": port[1]}]}]}
-    status = {
-        "phase": "Running",
-        "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
-        "containerStatuses": [said],
-    }
-    return manifest("Pod", name, component=component, spec=spec, status=status)
-
-
-def node(
-    name: str, *, labels: dict[str, str] | None = None, taints: list[Manifest] | None = None, ready: bool = True
-) -> Manifest:
-    conditions = [{"type": "Ready", "status": "True" if ready else "False"}]
-    about = {"name": name, "labels": labels or {}}
-    return {"kind": "Node", "metadata": about, "spec": {"taints": taints or []}, "status": {"conditions": conditions}}
+STORE = pod("fritz-store-0", "store")
 
 
 def observed(found: Manifest, *pods: Manifest, nodes: list[Manifest] | None = None, **wanted: Any) -> Observed:
     sets = [manifest("DaemonSet", "fritz-agent", component="agent", spec={"template": {"spec": wanted}})]
-    return Observed([found], {"pods": pods, "daemonsets": sets}, nodes, ())
+    return Observed([found], {"pods": pods, "daemonsets": sets}, nodes, (), (operator(),), everywhere=True)
 
 
 # what is wrong
@@ -120,18 +82,93 @@ def test_restarts(container: Manifest, reason: str | None) -> None:
     ],
 )
 def test_what_the_store_says_of_itself(changed: dict[str, Any], found: list[tuple[str, bool]]) -> None:
-    assert reasons(cluster(), state=StoreState(**(STATE.plain() | changed))) == found
+    assert reasons(cluster(), STORE, state=StoreState(**(STATE.plain() | changed))) == found
+
+
+@pytest.mark.parametrize(
+    ("operators", "everywhere", "reason"),
+    [
+        ([operator()], True, None),
+        ([operator("monitoring")], True, None),
+        ([operator(there="operators"), operator("shop")], True, None),
+        ([], True, "OperatorMissing"),
+        ([operator("shop", there="shop")], True, "OperatorMissing"),
+        ([operator(replicas=0, available=0)], True, "OperatorNotRunning"),
+        ([operator(available=0)], False, "OperatorNotRunning"),
+        ([], False, None),  # nobody knows
+    ],
+)
+def test_without_an_operator_it_is_not_healthy(operators: list[Manifest], everywhere: bool, reason: str | None) -> None:
+    seen = Observed([cluster()], {"pods": [STORE]}, None, (), operators, everywhere=everywhere)
+    found = findings(cluster(), seen, STATE, NOW)
+    assert [(one.reason, one.grave) for one in found] == ([(reason, True)] if reason else [])
+
+
+def test_it_is_said_how_to_start_an_operator_again() -> None:
+    seen = Observed([cluster()], {"pods": [STORE]}, None, (), [operator(replicas=0, available=0)], everywhere=True)
+    [found] = findings(cluster(), seen, STATE, NOW)
+    assert "deployment monitoring/mc-operator: it is scaled to 0" in found.what
+    assert found.todo == "kubectl scale -n monitoring deployment/mc-operator --replicas=1"
+
+
+def test_the_operators_own_trouble_is_told() -> None:
+    waiting = pod("mc-operator-1", "operator", ready=False, state={"waiting": {"reason": "ErrImagePull"}})
+    waiting["metadata"]["creationTimestamp"] = "2026-11-21T11:00:00Z"
+    seen = Observed([cluster()], {"pods": [STORE]}, None, (), [operator(available=0), waiting], everywhere=True)
+    [found] = findings(cluster(), seen, STATE, NOW)
+    assert "deployment monitoring/mc-operator: pod mc-operator-1, image i: ErrImagePull" in found.what
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "said"),
+    [
+        ("services", "fritz-store", "Service fritz-store: not there"),
+        ("services", "fritz-agent", "Service fritz-agent: not there"),
+        ("statefulsets", "fritz-store", "StatefulSet fritz-store: not there"),
+        ("daemonsets", "fritz-agent", "DaemonSet fritz-agent: not there"),
+    ],
+)
+def test_what_is_not_there_is_missed(folder: Path, kind: str, name: str, said: str) -> None:
+    found = world(folder)
+    found[kind] = [one for one in found[kind] if one["metadata"]["name"] != name]
+    wrong = findings(cluster(), Observed([cluster()], found, None, (), [operator()], everywhere=True), STATE, NOW)
+    assert [(one.reason, one.grave) for one in wrong] == [("ObjectsMissing", True)]
+    assert wrong[0].what.startswith(said)
+    del found[kind]  # they may not be seen
+    assert not findings(cluster(), Observed([cluster()], found, None, (), [operator()], everywhere=True), STATE, NOW)
+
+
+def test_conditions_of_before_are_not_believed() -> None:
+    for pods in ((), (pod("fritz-store-0", "store", ready=False),)):
+        seen = Observed([cluster()], {"pods": pods}, None, (), [], everywhere=False)
+        assert [one.reason for one in findings(cluster(), seen, None, NOW)] == ["StoreNotReady"]
+
+
+def test_a_cause_is_told_once() -> None:
+    """As the operator tells it: of a claim that waits its pod says too; and what Ready says of agents, Degraded says again."""
+    ready = condition("Ready", "False", "VolumePending", "volume claim data-fritz-store-0 gets no volume")
+    waits = pod("fritz-store-0", "store", ready=False)
+    waits["metadata"]["creationTimestamp"] = "2026-11-21T11:00:00Z"
+    waits["status"]["conditions"].append({"reason": "Unschedulable", "message": "unbound immediate PersistentVolumeClaims"})
+    assert reasons(cluster(ready), waits) == [("VolumePending", True)]
+    agents = condition("Ready", "False", "ImageNotPulled", "0 of 2 nodes have a ready agent. check spec.image")
+    degraded = condition("Degraded", "True", "ImageNotPulled", "check spec.image")
+    assert reasons(cluster(agents, degraded), pod("fritz-store-0", "store")) == [("ImageNotPulled", True)]
+
+
+def test_every_reason_has_a_remedy_in_words() -> None:
+    well = {"Ready", "Available", "UpToDate", "NoFaultKnown"}
+    assert {str(reason) for reason in REMEDIES} == {str(reason) for reason in Reason} - well
+    assert remedy("CrashLoop").startswith("read its last words: ")
+    assert remedy("FromTheFuture") == "docs/troubleshooting.md has more under FromTheFuture"
 
 
 def test_degraded_and_paused_are_notes() -> None:
     degraded = condition("Degraded", "True", "ClusterRightsMissing", "no names")
     paused = condition("Progressing", "False", "Paused")
-    found = findings(cluster(degraded, paused), observed(cluster()), STATE, NOW)
+    found = findings(cluster(degraded, paused), observed(cluster(), STORE), STATE, NOW)
     assert [one.reason for one in found] == ["ClusterRightsMissing", "Paused"]
     assert healthy(found)
-
-
-TAINT = {"key": "gpu", "value": "a100", "effect": "NoSchedule"}
 
 
 @pytest.mark.parametrize(
@@ -169,24 +206,6 @@ def test_a_pod_that_waits_for_its_node_counts_for_it() -> None:
 # the command
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("keys")
-    private, public = tokens.new_pair()
-    (made / "public.key").write_text(public)
-    (made / "private").write_text(private)
-    (made / "admin").write_text(tokens.sign(private, "admin", ["admin"], issued=int(time.time())))
-    return made
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Iterator[Store]:
-    made = Store(tmp_path_factory.mktemp("store"), {"load_one": {"frequency": 10}}, folder / "public.key").start()
-    made.write(f"load_one,cluster=fritz,hostname=n1 value=1 {int(time.time())}", token_file=folder / "admin")
-    yield made
-    made.stop()
-
-
 def test_the_numbers_of_a_real_store(store: Store) -> None:
     from metricscluster.client import Client
 
@@ -195,32 +214,6 @@ def test_the_numbers_of_a_real_store(store: Store) -> None:
     assert found.rate > 0
     assert found.used > 0
     assert found.free > 0
-
-
-def world(folder: Path) -> dict[str, list[Manifest]]:
-    claim = {"resources": {"requests": {"storage": "1Gi"}}}
-    volume = manifest("PersistentVolumeClaim", "data-fritz-store-0", component="store", spec=claim, status={"phase": "Bound"})
-    secret = {"admin-token": (folder / "admin").read_bytes(), "private.key": (folder / "private").read_bytes()}
-    data = {name: base64.b64encode(value).decode() for name, value in secret.items()}
-    event = manifest("Event", "fritz-store-0.1", reason="BackOff", message="again \x1b[31mand again", count=9, type="Warning")
-    event |= {"involvedObject": {"kind": "Pod", "name": "fritz-store-0"}, "lastTimestamp": stamp(-60)}
-    return {
-        "metricsclusters": [cluster()],
-        "pods": [pod("fritz-store-0", "store"), pod("fritz-agent-a", "agent"), pod("operator-1", "operator")],
-        "daemonsets": [manifest("DaemonSet", "fritz-agent", component="agent", spec={"template": {"spec": {}}})],
-        "persistentvolumeclaims": [volume],
-        "nodes": [node("n1"), node("n2", taints=[TAINT])],
-        "secrets": [manifest("Secret", "fritz-keys", data=data)],
-        "events": [event],
-    }
-
-
-def stamp(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
-
-
-def ports(store: Store) -> dict[str, int]:
-    return {"8082": store.port, "8083": store.operations_port, "61091": 1, "8080": 1}
 
 
 def test_status_of_a_healthy_one(command: Command, kubectl: FakeKubectl, store: Store, folder: Path) -> None:
@@ -261,94 +254,83 @@ def test_status_shows_what_it_can_and_says_what_not(command: Command, kubectl: F
     assert out.endswith('not seen: cannot get nodes: nodes is forbidden: User "ada" cannot list resource "nodes"\n')
 
 
+def test_status_without_an_operator(command: Command, kubectl: FakeKubectl, store: Store, folder: Path) -> None:
+    found = world(folder)
+    found["deployments"] = []
+    kubectl.answer(found, ports=ports(store))
+    status, out, _ = command("status", "-n", "monitoring")
+    assert status == 1
+    assert "monitoring/fritz  not healthy" in out
+    assert "  wrong   OperatorMissing: no operator serves namespace monitoring" in out
+    assert "          what to do: install the chart" in out
+
+
+def test_where_operators_may_not_be_seen_this_is_said(
+    command: Command, kubectl: FakeKubectl, store: Store, folder: Path
+) -> None:
+    failures = {"get deployments": "Error from server (Forbidden): deployments is forbidden"}
+    kubectl.answer(world(folder), failures=failures, ports=ports(store))
+    status, out, _ = command("status", "-n", "monitoring")
+    assert status == 0
+    said = "not seen: cannot get deployments,pods: deployments is forbidden; so it is not checked whether an operator runs\n"
+    assert out.endswith(said)
+
+
+def test_what_an_operator_is_about_to_see_is_given_time(
+    command: Command, kubectl: FakeKubectl, store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = world(folder)
+    kubectl.answer(found | {"metricsclusters": [cluster(generation=2, seen=1)]}, ports=ports(store))
+    looks = []
+
+    def looked(*arguments: Any) -> Observed:
+        looks.append(arguments)
+        if len(looks) == 3:
+            kubectl.answer(found | {"metricsclusters": [cluster(generation=2, seen=2)]}, ports=ports(store))
+        return look(*arguments)
+
+    monkeypatch.setattr("metricscluster.status.look", looked)
+    monkeypatch.setattr("metricscluster.status.AGAIN", 0.0)
+    status, out, _ = command("status", "-n", "monitoring")
+    assert (status, len(looks)) == (0, 3)
+    assert "NotObserved" not in out
+
+
+def test_nothing_that_others_wrote_moves_the_terminal(
+    command: Command, kubectl: FakeKubectl, store: Store, folder: Path
+) -> None:
+    """Escapes in every text of every object, and in what the store says of itself."""
+    evil = "\x1b]0;title\x07\x9b2J\u202e\r\n"
+
+    def spoilt(value: Any, key: str = "") -> Any:
+        kept = {"name", "namespace", "type", "status", "kind", "creationTimestamp", "lastTransitionTime", "lastTimestamp"}
+        if isinstance(value, dict):
+            return {name: one if name in {"labels", "data"} else spoilt(one, name) for name, one in value.items()}
+        if isinstance(value, list):
+            return [spoilt(one, key) for one in value]
+        return value + evil if isinstance(value, str) and key not in kept else value
+
+    found = spoilt(world(folder))
+    found["metricsclusters"] = [spoilt(cluster(condition("Ready", "False", "Bad", "worse")))]
+    found["metricsclusters"][0]["metadata"]["name"] = "fritz"
+    kubectl.answer(found, failures={"port-forward": f"error: no way {evil}"})
+    _, out, err = command("status", "-n", "monitoring")
+    assert "worse" in out
+    assert all(sign.isprintable() or sign == "\n" for sign in out + err)
+
+
 def test_status_of_none(command: Command, kubectl: FakeKubectl) -> None:
     kubectl.answer()
-    text = "cannot find a MetricsCluster: there is none in this namespace; -A looks in all\n"
+    text = "cannot find a MetricsCluster: there is none in this namespace; in all namespaces there are none\n"
     assert command("status") == (1, "", text)
-    error = 'cannot get metricsclusters.metricscluster.io alex: metricsclusters.metricscluster.io "alex" not found\n'
-    assert command("status", "alex") == (1, "", error)
-    assert command("status", "alex", "-A")[0] == 2
-
-
-# diagnose
-
-
-def archive(path: Path) -> dict[str, str]:
-    with tarfile.open(path) as found:
-        assert found.getnames()[0].endswith("/SUMMARY.txt")
-        members = found.getmembers()
-        return {one.name.partition("/")[2]: found.extractfile(one).read().decode() for one in members}  # type: ignore[union-attr]
-
-
-def test_a_diagnosis_has_all_but_secrets(
-    command: Command, kubectl: FakeKubectl, store: Store, folder: Path, tmp_path: Path
-) -> None:
-    """Canaries in logs, events, ConfigMaps, environment, annotations; the Secret's values wherever they may turn up."""
-    private, admin = (folder / "private").read_text(), (folder / "admin").read_text()
-    found = world(folder)
-    sidecar = {"name": "sidecar", "env": [{"name": "DB_PASSWORD", "value": "canary-env"}], "args": ["--token=canary-arg"]}
-    found["pods"][0]["spec"]["containers"].append(sidecar)
-    found["pods"][0]["status"]["containerStatuses"][0]["restartCount"] = 4
-    config = json.dumps({"nats": {"password": "canary-config", "address": "nats://h"}})
-    found["configmaps"] = [manifest("ConfigMap", "fritz-store", data={"config.json": config})]
-    found["metricsclusters"][0]["metadata"]["annotations"] = {
-        "kubectl.kubernetes.io/last-applied-configuration": "canary-applied", "example.com/api-key": "canary-annotation",
-    }  # fmt: skip
-    log = json.dumps({"level": "error", "message": f"cannot use {private}: nats://u:canary-url@h 17"})
-    logs = {
-        "fritz-store-0": f"2026-11-21T12:00:00Z {log}\n2026-11-21T12:00:01Z {log.replace('17', '18')}\n",
-        "fritz-store-0 previous": f"Authorization: Bearer {admin}\n",
-        "operator-1": base64.b64encode(private.encode()).decode() + "\n",
-    }
-    kubectl.answer(found, logs=logs, ports=ports(store))
-    path = tmp_path / "found.tar.gz"
-    status, out, _ = command("diagnose", "fritz", "-n", "monitoring", "-o", path)
-    assert status == 0
-    assert out.startswith(f"wrote {path}: ")
-    files = archive(path)
-    for secret in (private, admin, *(f"canary-{where}" for where in ("env", "arg", "config", "applied", "annotation", "url"))):
-        for form in (secret, base64.b64encode(secret.encode()).decode()):
-            assert not [file for file, text in files.items() if form in text], secret
-    assert not [file for file in files if "secret" in file]
-    assert {"logs/fritz-store-0.store.log", "logs/fritz-store-0.store.previous.log", "objects/ConfigMap.json"} <= files.keys()
-    assert "metricstore_series 1.0" in files["metrics/fritz-store-0.txt"]
-    assert json.loads(files["metrics/cardinality.json"])["series"] == 1
-    assert "nats://h" in files["objects/ConfigMap.json"]
-    assert all(json.loads(text) for file, text in files.items() if file.endswith(".json"))
-    summary = files["SUMMARY.txt"]
-    assert "  - Restarted: pod fritz-store-0 has restarted 4 times" in summary
-    assert "  2 x fritz-store-0.store.log: error: cannot use [redacted]" in summary
-    assert "  logs/fritz-agent-a.agent.log: cannot read the log of pod fritz-agent-a: container is waiting to start" in summary
-    assert "  metrics/fritz-agent-a.txt: cannot read http://127.0.0.1:1/metrics: [Errno 111] Connection refused" in summary
-    token = (folder / "admin").read_text()
-    assert not [call for call in kubectl.calls() if token in " ".join(call)]
-
-
-def test_a_diagnosis_of_what_is_broken_says_what_is_missing(
-    command: Command, kubectl: FakeKubectl, folder: Path, tmp_path: Path
-) -> None:
-    kinds = (
-        "secret fritz-keys",
-        "nodes",
-        "events",
-        "configmaps",
-        "pods",
-        "daemonsets",
-        "persistentvolumeclaims",
-        "statefulsets",
+    kubectl.answer({"metricsclusters": [cluster()]})
+    text = "cannot find a MetricsCluster: there is none in this namespace; in all namespaces there are monitoring/fritz\n"
+    assert command("status", "-n", "default") == (1, "", text)
+    error = (
+        'cannot get metricsclusters.metricscluster.io alex: metricsclusters.metricscluster.io "alex" not found; '
+        "in all namespaces there are monitoring/fritz\n"
     )
-    failures = {f"get {kind}": f"Error from server (Forbidden): {kind.split()[0]}s is forbidden" for kind in kinds}
-    kubectl.answer({"metricsclusters": [cluster()]}, failures=failures)
-    path = tmp_path / "found.tar.gz"
-    assert command("diagnose", "-o", path)[0] == 0
-    summary = archive(path)["SUMMARY.txt"].partition("What could not be had")[2]
-    for kind in kinds:
-        assert f"cannot get {kind}: {kind.split()[0]}s is forbidden" in summary
-    assert command("diagnose", "-o", path)[::2] == (2, f"cannot write {path}: it exists\n")
-
-
-def test_a_diagnosis_without_a_cluster_leaves_no_file(command: Command, kubectl: FakeKubectl, tmp_path: Path) -> None:
-    kubectl.answer(failures={"get": "The connection to the server was refused"})
-    status, _, err = command("diagnose", "-o", tmp_path / "found.tar.gz")
-    assert (status, err) == (1, "cannot get metricsclusters.metricscluster.io: The connection to the server was refused\n")
-    assert not list(tmp_path.glob("found*"))
+    assert command("status", "alex") == (1, "", error)
+    wrong = "cannot find a MetricsCluster: there is none in namespace shop; in all namespaces there are monitoring/fritz\n"
+    assert command("diagnose", "-n", "shop") == (1, "", wrong)
+    assert command("status", "alex", "-A")[0] == 2
