@@ -91,20 +91,22 @@ def render(*arguments: str) -> list[dict[str, Any]]:
     return objects(template(*arguments))
 
 
+def previous_commit() -> str:
+    """The last commit in which the chart was another than it is now; "" without such a history."""
+
+    def git(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        command = ["git", "-C", str(ROOT), *arguments, "--", "charts/metricscluster"]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    commits = git("log", "--format=%H").stdout.split()
+    return next((commit for commit in commits if git("diff", "--quiet", commit).returncode), "")
+
+
 def previous(folder: Path) -> Path:
-    """The chart of the last commit in which it was another than it is now."""
-    commits = subprocess.run(
-        ["git", "-C", str(ROOT), "log", "--format=%H", "--", "charts/metricscluster"],
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.split()
-    for commit in commits:
-        if subprocess.run(["git", "-C", str(ROOT), "diff", "--quiet", commit, "--", str(CHART)], check=False).returncode:
-            tar = subprocess.run(
-                ["git", "-C", str(ROOT), "archive", commit, "charts/metricscluster"], capture_output=True, check=True
-            ).stdout
-            with tarfile.open(fileobj=BytesIO(tar)) as archive:
-                archive.extractall(folder, filter="data")
-            return folder / "charts/metricscluster"
-    pytest.skip("no earlier version of the chart: this is no git checkout, or one without its history")
+    """The chart of that commit."""
+    if not (commit := previous_commit()):
+        pytest.skip("no earlier version of the chart: this is no git checkout, or one without its history")
+    command = ["git", "-C", str(ROOT), "archive", commit, "charts/metricscluster"]
+    with tarfile.open(fileobj=BytesIO(subprocess.run(command, capture_output=True, check=True).stdout)) as archive:
+        archive.extractall(folder, filter="data")
+    return folder / "charts/metricscluster"

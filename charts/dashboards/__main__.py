@@ -1,10 +1,10 @@
-"""Write the dashboards and the table of values into the chart (`make generate`)."""
+"""Write the dashboards, the table of values and the schema of the MetricsCluster into the chart (`make generate`)."""
 
 from pathlib import Path
 
 import yaml
 
-from dashboards import values
+from dashboards import resource, values
 from dashboards.clusters import NODES, OVERVIEW
 from dashboards.operators import OPERATORS
 from dashboards.programs import AGENTS, STORES
@@ -19,7 +19,9 @@ def files() -> dict[Path, str]:
     made = {Path(f"files/dashboards/{dashboard.name}.json"): dashboard.json() for dashboard in ALL}
     text = (CHART / "values.yaml").read_text(encoding="utf-8")
     rows = values.table(values.values(text, yaml.safe_load(text)))
-    return made | {Path("README.md"): values.replaced((CHART / "README.md").read_text(encoding="utf-8"), rows)}
+    made[Path("README.md")] = values.replaced((CHART / "README.md").read_text(encoding="utf-8"), rows)
+    schema = Path("values.schema.json")
+    return made | {schema: resource.replaced((CHART / schema).read_text(encoding="utf-8"))}
 
 
 def main() -> None:

@@ -97,6 +97,11 @@ class StatsD(Part, frozen=True):
     series_per_pod: Annotated[
         int, Meta(ge=1, le=1_000_000), described("Most series of a pod; a timer counts as the 8 it makes. More are dropped.")
     ] = 2000
+    bytes_per_pod: Annotated[
+        int,
+        Meta(ge=0, le=1024**3),
+        described("Most bytes of names and tags of a pod; more series are dropped. 0: 128 for each of seriesPerPod."),
+    ] = 0
 
 
 class Textfile(Part, frozen=True):
@@ -121,6 +126,13 @@ class Scrape(Part, frozen=True):
     series_per_pod: Annotated[
         int, Meta(ge=1, le=1_000_000), described("Most samples of a pod; of one that has more nothing is taken.")
     ] = 1000
+    bytes_per_pod: Annotated[
+        int,
+        Meta(ge=0, le=1024**3),
+        described(
+            "Most bytes of names and labels of a pod; of one that has more nothing is taken. 0: 256 for each of seriesPerPod."
+        ),
+    ] = 0
 
 
 class Nvidia(Part, frozen=True):

@@ -1,12 +1,12 @@
-"""The only code that talks to the API server: reading, server-side apply, deleting, with bounded retries.
+"""The only code that talks to the API server: reading, server-side apply, deleting.
 
 Requests run in a small pool of threads, so that the event loop never waits for one. Errors say what to do: `Retry` (later, by
-itself) or `Refused` (something has to change first).
+itself) or `Refused` (something has to change first). Each is sent once: who waits to send it again would hold up others, and
+the work list comes back to a MetricsCluster when it is time.
 """
 
 import asyncio
 import os
-import random
 import ssl
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,16 +16,17 @@ import msgspec
 
 from metricsoperator import names
 from metricsoperator.kinds import KINDS
-from metricsoperator.objects import Away, Manifest, Refused, Retry
+from metricsoperator.objects import Away, Keep, Manifest, Refused, Retry, everything
 from metricsoperator.tls import as_others_check
 from metricsoperator.yamltext import yaml_text
 from metricwire.errors import SettingsError
 
 REQUEST_SECONDS = (5.0, 20.0)  # to connect, to answer
-ATTEMPTS = 5
 APPLY = "application/apply-patch+yaml"
-THREADS = 4
-_RETRIED = frozenset({409, 429, 500, 502, 503, 504})
+THREADS = 10  # one for each worker and lister
+PAGE = 8  # objects of a list that are asked for at once: each may have 1.5 MB, and anybody may label his like ours
+PODS_PAGE = 250  # a part may have thousands
+_PASSING = frozenset({0, 409, 410, 429, 500, 502, 503, 504})  # 410: of a list that took too long
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -33,6 +34,15 @@ class Answer(msgspec.Struct, frozen=True):
 
     status: int
     body: bytes
+
+
+class _Listed(msgspec.Struct, rename={"next": "continue"}):
+    next: str = ""
+
+
+class _Page(msgspec.Struct):
+    items: list[msgspec.Raw] | None = None  # each decoded by itself: together they may take ten times the text
+    metadata: _Listed = msgspec.field(default_factory=_Listed)
 
 
 Count = Callable[[str, int], None]
@@ -45,42 +55,39 @@ Send = Callable[[str, str, Manifest | None, dict[str, Any]], Answer]
 class Cluster:
     """Objects over HTTP."""
 
-    def __init__(
-        self,
-        send: Send,
-        *,
-        attempts: int = ATTEMPTS,
-        jitter: Callable[[], float] = random.random,
-        count: Count = lambda *_: None,
-    ) -> None:
+    def __init__(self, send: Send, *, count: Count = lambda *_: None) -> None:
         self._send = send
         self._count = count
-        self._attempts = attempts
-        self._jitter = jitter  # 0..1
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="api")
 
     async def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
         """See Objects."""
-        return await self._ask("get", KINDS[kind].path(namespace, name), missing=True)
+        body = await self._ask("get", KINDS[kind].path(namespace, name), missing=True)
+        return _object(body) if body else None
 
-    async def list(self, kind: str, namespace: str, labels: str, fields: str = "") -> list[Manifest]:
+    async def list(self, kind: str, namespace: str, labels: str, fields: str = "", keep: Keep = everything) -> list[Manifest]:
         """See Objects. Items of a list do not say what they are; here they do."""
-        how = {"label_selector": labels} | ({"field_selector": fields} if fields else {})
-        found = await self._ask("list", KINDS[kind].path(namespace), how=how)
-        assert found is not None
-        return [{"apiVersion": KINDS[kind].api_version, "kind": kind} | item for item in found.get("items", [])]
+        how: dict[str, Any] = {"label_selector": labels, "limit": PODS_PAGE if kind == "Pod" else PAGE} | (
+            {"field_selector": fields} if fields else {}
+        )
+        what, found = {"apiVersion": KINDS[kind].api_version, "kind": kind}, []
+        while True:
+            page = msgspec.json.decode(await self._ask("list", KINDS[kind].path(namespace), how=how), type=_Page)
+            kept = (keep(what | msgspec.json.decode(raw)) for raw in page.items or ())
+            found += [item for item in kept if item is not None]
+            if not page.metadata.next:
+                return found
+            how = how | {"_continue": page.metadata.next}
 
     async def served(self, group: str, version: str) -> frozenset[str]:
         """See Objects."""
-        found = await self._ask("get", f"/apis/{group}/{version}", missing=True)
-        return frozenset(item["name"] for item in (found or {}).get("resources", []))
+        body = await self._ask("get", f"/apis/{group}/{version}", missing=True)
+        return frozenset(item["name"] for item in _object(body)["resources"]) if body else frozenset()
 
     async def create(self, manifest: Manifest) -> Manifest:
         """See Objects."""
         path = KINDS[manifest["kind"]].path(manifest.get("metadata", {}).get("namespace", ""))
-        made = await self._ask("create", path, manifest, {"field_manager": names.FIELD_MANAGER})
-        assert made is not None
-        return made
+        return _object(await self._ask("create", path, manifest, {"field_manager": names.FIELD_MANAGER}))
 
     async def apply(self, manifest: Manifest, subresource: str = "") -> Manifest:
         """See Objects."""
@@ -91,16 +98,12 @@ class Cluster:
             "field_manager": names.FIELD_MANAGER,
             "force_conflicts": True,
         }
-        made = await self._ask("apply", path, manifest, how)
-        assert made is not None
-        return made
+        return _object(await self._ask("apply", path, manifest, how))
 
     async def merge(self, kind: str, namespace: str, name: str, change: Manifest) -> Manifest:
         """See Objects."""
         how = {"content_type": "application/merge-patch+json", "field_manager": names.FIELD_MANAGER}
-        made = await self._ask("merge", KINDS[kind].path(namespace, name), change, how)
-        assert made is not None
-        return made
+        return _object(await self._ask("merge", KINDS[kind].path(namespace, name), change, how))
 
     async def delete(self, manifest: Manifest, *, orphan: bool = False) -> None:
         """See Objects. Background: deleting never waits for dependents."""
@@ -111,34 +114,27 @@ class Cluster:
 
     async def _ask(
         self, verb: str, path: str, body: Manifest | None = None, how: dict[str, Any] | None = None, *, missing: bool = False
-    ) -> Manifest | None:
-        """The decoded answer; None for 404 where `missing` is fine."""
+    ) -> bytes:
+        """The answer; nothing for 404 where `missing` is fine."""
         loop = asyncio.get_running_loop()
-        for attempt in range(self._attempts):
-            answer = await loop.run_in_executor(self._threads, self._send, _METHODS[verb], path, body, how or {})
-            self._count(verb, answer.status)
-            if 200 <= answer.status < 300:
-                found: Manifest = msgspec.json.decode(answer.body)
-                return found
-            if answer.status == 404 and missing:
-                return None
-            if answer.status == 409 and verb == "merge":
-                break  # the same change of the same version is refused again
-            if not _worth_retrying(answer, verb):
-                raise Refused(f"cannot {verb} {path}: {_cause(answer)}", answer.status)
-            if attempt < self._attempts - 1:
-                await asyncio.sleep((0.5 + self._jitter()) * 0.2 * 2**attempt)
-        kind = Retry if answer.status else Away
-        raise kind(f"cannot {verb} {path} after {attempt + 1} attempts: {_cause(answer)}")
+        answer = await loop.run_in_executor(self._threads, self._send, _METHODS[verb], path, body, how or {})
+        self._count(verb, answer.status)
+        if 200 <= answer.status < 300:
+            return answer.body
+        if answer.status == 404 and missing:
+            return b""
+        text = f"cannot {verb} {path}: {_cause(answer)}"
+        if answer.status not in _PASSING or (answer.status == 409 and verb == "create"):  # there is one already
+            raise Refused(text, answer.status)
+        raise (Retry if answer.status else Away)(text)
 
 
 _METHODS = {"get": "get", "list": "get", "create": "post", "apply": "patch", "merge": "patch", "delete": "delete"}
 
 
-def _worth_retrying(answer: Answer, verb: str) -> bool:
-    if answer.status == 409 and verb == "create":
-        return False  # there is one already
-    return answer.status == 0 or answer.status in _RETRIED
+def _object(body: bytes) -> Manifest:
+    found: Manifest = msgspec.json.decode(body)
+    return found
 
 
 def _cause(answer: Answer) -> str:

@@ -23,7 +23,7 @@ TOLD = ("Ready", "Degraded", "Progressing")  # Ready says what its parts say
 # A part that is not ready yet is as it should be for a while; what else keeps it from running has a reason of its own.
 _NORMAL = frozenset(
     {
-        *(Reason.READY, Reason.UP_TO_DATE, Reason.AS_WANTED, Reason.PAUSED, Reason.ROLLING_OUT, Reason.WAITING_FOR_STORE),
+        *(Reason.READY, Reason.UP_TO_DATE, Reason.NO_FAULT_KNOWN, Reason.PAUSED, Reason.ROLLING_OUT, Reason.WAITING_FOR_STORE),
         *(Reason.VOLUME_GROWING, Reason.ROTATING_KEYS, Reason.STORE_NOT_READY, Reason.AGENTS_NOT_READY),
     }
 )
@@ -35,7 +35,7 @@ def news(before: Status, after: Status) -> Iterator[Condition]:
     That at the start nothing is wrong is no news.
     """
     told = [condition.reason for condition in before.conditions if condition.type in TOLD]
-    said = {*told, *([] if told else [str(Reason.AS_WANTED)])}
+    said = {*told, *([] if told else [str(Reason.NO_FAULT_KNOWN)])}
     for condition in sorted((each for each in after.conditions if each.type in TOLD), key=lambda each: TOLD.index(each.type)):
         if said.isdisjoint({condition.message, condition.reason}):
             said |= {condition.message, condition.reason}

@@ -4,11 +4,12 @@ A kind is an annotated type. `pattern`, `ge`, `le` and lengths are enforced by m
 neither knows: `expected` (what is allowed, in words), `between` (bounds of a size or a duration), `rules` (CEL).
 """
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from metricwire.units import duration, quantity
+from metricwire.units import amount, duration, quantity
 
 _SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 OBJECT_PATTERN = f"^{_SUBDOMAIN}$"
@@ -36,10 +37,12 @@ def rule(expression: str, message: str, **more: str) -> dict[str, str]:
     return {"rule": expression, "message": message, **more}
 
 
-_SIZE = Meta(pattern=r"^[1-9][0-9]{0,14}(Ki|Mi|Gi|Ti|k|M|G|T)?$", max_length=18)
+SIZE_PATTERN = r"^[1-9][0-9]{0,14}(Ki|Mi|Gi|Ti|k|M|G|T)?$"
+LARGEST_VOLUME = "64Ti"
+_SIZE = Meta(pattern=SIZE_PATTERN, max_length=18)
 _INTERVAL = Meta(pattern=r"^[1-9][0-9]{0,3}(s|m|h)$", max_length=5)
 
-VolumeSize = Annotated[str, _SIZE, Meta(extra=_between("size", "100Mi", "64Ti", "10Gi"))]
+VolumeSize = Annotated[str, _SIZE, Meta(extra=_between("size", "100Mi", LARGEST_VOLUME, "10Gi"))]
 MemorySize = Annotated[str, _SIZE, Meta(extra=_between("size", "128Mi", "4Ti", "2Gi"))]
 SpoolSize = Annotated[str, _SIZE, Meta(extra=_between("size", "1Mi", "64Gi", "64Mi"))]
 BodySize = Annotated[str, _SIZE, Meta(extra=_between("size", "64Ki", "1Gi", "16Mi"))]
@@ -48,14 +51,11 @@ Retention = Annotated[
     str,
     Meta(pattern=r"^[1-9][0-9]{0,3}(m|h|d)$", max_length=5, extra={"expected": "a duration such as 90m, 48h or 30d"}),
 ]
-Amount = (  # of a container's resource
-    Annotated[
-        str,
-        Meta(pattern=r"^[0-9]{1,15}(\.[0-9]{1,3})?(m|Ki|Mi|Gi|Ti|k|M|G|T)?$", max_length=20),
-        Meta(extra={"expected": "a quantity such as 100m, 2 or 64Mi"}),
-    ]
-    | Annotated[int, Meta(ge=0, le=10**15)]
-)
+Amount = Annotated[  # of a container's resource; finer than a thousandth the API server would round it, and we set it anew
+    Annotated[str, Meta(pattern=r"^([0-9]{1,15}(\.[0-9]{1,3})?(Ki|Mi|Gi|Ti|k|M|G|T)?|[0-9]{1,15}m)$", max_length=21)]
+    | Annotated[int, Meta(ge=0, le=10**15)],
+    Meta(extra=_between("quantity", "0", "64Ti", "100m, 2 or 64Mi")),
+]
 ObjectName = Annotated[str, Meta(pattern=OBJECT_PATTERN, max_length=253, extra={"expected": "the name of a Kubernetes object"})]
 OptionalName = Annotated[
     str,
@@ -92,10 +92,10 @@ Amounts = Annotated[dict[ResourceName, Amount], Meta(max_length=8)]
 Labels = Annotated[dict[LabelKey, LabelValue], Meta(max_length=32)]
 Annotations = Annotated[dict[LabelKey, Annotated[str, Meta(max_length=4096)]], Meta(max_length=32)]
 
-_NUMBER = {"size": quantity, "duration": duration}
+_NUMBER: dict[str, Callable[[Any], Any]] = {"size": quantity, "quantity": amount, "duration": duration}
 
 
-def within(value: str, kind: str, low: str, high: str) -> bool:
-    """Whether a size or a duration lies between two others, both included."""
+def within(value: str | int, kind: str, low: str, high: str) -> bool:
+    """Whether a size, a quantity or a duration lies between two others, both included."""
     number = _NUMBER[kind]
-    return number(low) <= number(value) <= number(high)
+    return bool(number(low) <= number(value) <= number(high))

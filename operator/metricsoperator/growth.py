@@ -1,15 +1,18 @@
 """The store's volume: grown in its claim, then in the StatefulSet's template, which is made anew around the running pod.
 
 A template for claims cannot be changed, so the StatefulSet is deleted with its pod left alone (`orphan`) and applied again with
-the size that is wanted; its controller adopts the pod. Ended in between, the next turn finds no StatefulSet and makes it. What
-a class refuses, and a size below the present one, changes nothing and is told.
+the size that is wanted; its controller adopts the pod. Ended in between, the next turn finds no StatefulSet and makes it, and if
+the MetricsCluster is gone by then, metricsoperator.orphans deletes the pod. What a class refuses, and a size below the present
+one, changes nothing and is told.
 """
 
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from metricsoperator import names
+from metricsoperator.fields import LARGEST_VOLUME, SIZE_PATTERN
 from metricsoperator.kinds import KINDS
 from metricsoperator.objects import Manifest, Objects, Refused
 from metricsoperator.observed import Observed
@@ -59,7 +62,7 @@ async def grow(objects: Objects, observed: Observed, cluster: MetricsCluster, cl
     if quantity(_requested(claim)) > quantity(wanted):
         text = (
             f"volume claim {names.claim(cluster.name)} has {_requested(claim)}, spec.store.storage.size is {wanted}: volumes"
-            f" cannot shrink; set the size to {_requested(claim)}"
+            f" cannot shrink; {_advice(_requested(claim))}"
         )
         return Growth(claim=claim, template=present, limits=[Trouble(Reason.VOLUME_CANNOT_SHRINK, text)])
     if quantity(_requested(claim)) < quantity(wanted):
@@ -103,11 +106,17 @@ def _failed(claim: Manifest) -> list[Trouble]:
     status = claim.get("status", {})
     if not str(status.get("allocatedResourceStatuses", {}).get("storage", "")).endswith("Infeasible"):
         return []
-    said = [each.get("message", "") for each in status.get("conditions", []) if each["type"] in _RESIZING]
-    text = (
-        f"volume claim {claim['metadata']['name']} cannot grow to {_requested(claim)}: {' '.join(said) or 'its driver refuses'}"
-    )
+    said = dict.fromkeys(each.get("message", "") for each in status.get("conditions", []) if each["type"] in _RESIZING)
+    cause = " ".join(filter(None, said)) or "its driver refuses"
+    text = f"volume claim {claim['metadata']['name']} cannot grow to {_requested(claim)}: {cause}"
     return [Trouble(Reason.VOLUME_CANNOT_GROW, f"{text}; see `kubectl describe pvc {claim['metadata']['name']}`")]
+
+
+def _advice(present: str) -> str:
+    """What to do about a claim that has more than the resource says."""
+    if quantity(present) > quantity(LARGEST_VOLUME):
+        return f"it has more than the {LARGEST_VOLUME} that the size can say: make a new volume, or leave it so"
+    return f"set the size to {present if re.fullmatch(SIZE_PATTERN, present) else quantity(present)}"
 
 
 def _requested(claim: Manifest) -> str:

@@ -9,7 +9,6 @@ few seconds and for good, and an operator that waits for it is later at work tha
 """
 
 import asyncio
-import copy
 import logging
 import platform
 import random
@@ -21,13 +20,13 @@ from typing import Any
 
 import kopf
 
-from metricsoperator import monitorlist, names
+from metricsoperator import monitorlist, names, orphans
 from metricsoperator.books import Books
 from metricsoperator.deliveries import Deliveries
 from metricsoperator.kinds import CHILDREN, CLUSTER_CHILDREN, KINDS
 from metricsoperator.manifests.metadata import Site
 from metricsoperator.objects import Objects, Refused
-from metricsoperator.observed import Key, Observed, key_of
+from metricsoperator.observed import Key, Observed, key_of, needed
 from metricsoperator.pulse import Pulse
 from metricsoperator.reconcile import Reconciler
 from metricsoperator.settings import Settings
@@ -37,7 +36,7 @@ from metricwire.errors import MetricsError, SettingsError
 
 log = logging.getLogger(__name__)
 
-WORKERS = 4
+WORKERS = 8
 FIRST_PAUSE = 2.0  # seconds after a list that failed, doubled with each
 OURS = {"app.kubernetes.io/managed-by": names.FIELD_MANAGER}
 
@@ -54,7 +53,7 @@ class Operator:
         self.deliveries = Deliveries()
         self.monitors = monitorlist.MonitorList(objects, self.observed, settings.namespace)
         self.pulse = Pulse(time.monotonic)
-        site = Site(settings.registry, settings.tag, settings.mount_propagation, settings.cluster_roles)
+        site = Site(settings.registry, settings.tag, settings.mount_propagation, settings.cluster_roles, settings.registries)
         self.reconciler = Reconciler(
             objects=objects, observed=self.observed, site=site, now=time.time, books=books, instance=platform.node()
         )
@@ -118,15 +117,19 @@ class Operator:
 
     async def _seen(self, event: kopf.RawEvent, **_: Any) -> None:
         """An object was made, changed or deleted, or is there when the watch begins."""
-        item: dict[str, Any] = copy.deepcopy(dict(event["object"]))
+        item: dict[str, Any] = dict(event["object"])
         self.books.said(item["kind"], event["type"])
-        if event["type"] == "DELETED":
+        key = key_of(item)
+        if event["type"] == "DELETED" or key is None:
             self.observed.drop(item)
             self.deliveries.said_gone(item)
+            for large in event["object"].keys() - {"apiVersion", "kind", "metadata"}:
+                del event["object"][large]  # type: ignore[misc]  # kopf holds what it said last of each object for a while
         else:
             self.deliveries.said(item)
             self.observed.put(item)
-        self.worklist.add(key_of(item))
+        if key is not None:
+            self.worklist.add(key)
 
     async def _list_regularly(self) -> None:
         failures = 0
@@ -157,9 +160,11 @@ class Operator:
             self.deliveries.listed(kind, found)
         for key in self.observed.keys():  # noqa: SIM118 (no mapping)
             self.worklist.add(key)
+        await orphans.remove(self.objects, self.settings.namespace)
 
     async def _list(self, kind: str, labels: dict[str, str]) -> list[dict[str, Any]]:
-        return await self.objects.list(kind, "" if kind in CLUSTER_CHILDREN else self.settings.namespace, _selector(labels))
+        namespace = "" if kind in CLUSTER_CHILDREN else self.settings.namespace
+        return await self.objects.list(kind, namespace, _selector(labels), keep=needed)
 
     async def _list_monitors(self) -> None:
         """Monitors, and whether there are such kinds: whoever lacks or has one gets a turn."""
@@ -235,6 +240,8 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.watching.client_timeout = 300.0
     settings.watching.connect_timeout = 10.0
     settings.watching.inactivity_timeout = 90.0  # the API server sends a bookmark every minute
+    settings.watching.chunk_size = 4  # objects of a list before a watch: each may have 1.5 MB, and several copies are made
+    settings.queueing.idle_timeout = 0.1  # for so long kopf holds what it has been told last of each object
     settings.networking.request_timeout = 30.0
     settings.networking.connect_timeout = 10.0
     settings.networking.error_backoffs = (0.5, 1.0, 2.0, 4.0)  # then the stream begins anew: it never waits for long

@@ -77,7 +77,7 @@ def rules() -> list[Rule]:
         *(_rule(group, plurals, list(_USED)) for group, plurals in owned.items()),
         _rule("", ["secrets"], ["get", "create", "patch"]),
         _rule("", ["persistentvolumeclaims"], ["get", "patch"]),
-        _rule("", ["pods"], ["list"]),
+        _rule("", ["pods"], ["list", "delete"]),
         _rule("", ["events"], ["list", "create", "patch"]),
         _rule(MONITORS_GROUP, [kind.plural for kind in MONITORS.values()], ["get", "list", "create", "patch", "delete"]),
     ]

@@ -7,7 +7,7 @@ ask (ClusterRole system:discovery).
 from metricsoperator import names
 from metricsoperator.kinds import MONITORS, MONITORS_GROUP
 from metricsoperator.objects import Objects
-from metricsoperator.observed import Observed
+from metricsoperator.observed import Observed, needed
 
 SECONDS = 15.0  # between two looks
 _LABELS = f"app.kubernetes.io/managed-by={names.FIELD_MANAGER}"
@@ -28,7 +28,7 @@ class MonitorList:
         versions: set[tuple[str, str]] = set()
         for kind in MONITORS:
             since = self._observed.tick()
-            found = await self._objects.list(kind, self._namespace, _LABELS) if kind in served else []
+            found = await self._objects.list(kind, self._namespace, _LABELS, keep=needed) if kind in served else []
             versions |= {(item["metadata"]["uid"], item["metadata"]["resourceVersion"]) for item in found}
             self._observed.replace(kind, found, since)
         changed = served != self._observed.served or versions != self._versions

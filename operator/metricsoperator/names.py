@@ -104,6 +104,16 @@ def cluster_binding(name: str, namespace: str, role: str) -> str:
     return f"{role}:{namespace}:{name}"
 
 
+def is_cluster_binding(binding: str, name: str, namespace: str) -> bool:
+    """Whether a ClusterRoleBinding of this name can be that MetricsCluster's."""
+    return bool(name and namespace) and binding.endswith(f":{namespace}:{name}")
+
+
+def children(name: str) -> frozenset[str]:
+    """The names of all objects that a MetricsCluster owns."""
+    return frozenset({store(name), store_headless(name), agent(name), keys(name)})
+
+
 def agent_subject(name: str, namespace: str) -> str:
     """The user that an agent's ServiceAccount token proves."""
     return f"system:serviceaccount:{namespace}:{agent(name)}"

@@ -3,12 +3,20 @@
 `apply.Cluster` is the real one; tests put a dictionary in its place.
 """
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Protocol
 
 from metricwire.errors import MetricsError
 
 Manifest = dict[str, Any]
+Keep = Callable[[Manifest], Manifest | None]
+"""What to keep of an item of a list, if anything: the whole may be large, and they may be many."""
+
+
+def everything(item: Manifest) -> Manifest:
+    """All of it."""
+    return item
 
 
 class Retry(MetricsError):
@@ -41,8 +49,8 @@ class Objects(Protocol):
     async def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
         """One object; None when there is none."""
 
-    async def list(self, kind: str, namespace: str, labels: str, fields: str = "") -> list[Manifest]:
-        """The objects with these labels and fields; namespace "" for all."""
+    async def list(self, kind: str, namespace: str, labels: str, fields: str = "", keep: Keep = everything) -> list[Manifest]:
+        """What is kept of the objects with these labels and fields; namespace "" for all."""
 
     async def served(self, group: str, version: str) -> frozenset[str]:
         """The plurals of the kinds that the API server has of a group; none where it does not know the group."""

@@ -1,10 +1,21 @@
-"""What the operator has seen last of the API server's objects: filled by watches and by regular lists, read by reconciling."""
+"""What the operator has seen last of the API server's objects: filled by watches and by regular lists, read by reconciling.
+
+Our labels are anybody's to use, and what they are on may be large: of an object no more is kept than reconciling needs.
+"""
 
 from typing import Any, NamedTuple
 
+import msgspec
+
 from metricsoperator import names
+from metricsoperator.kinds import CLUSTER_CHILDREN
 
 Manifest = dict[str, Any]
+PARTIAL = "partial"
+LARGEST = 512 * 1024  # bytes of an object as JSON; ours, with as many metrics and annotations as a resource takes, have less
+_RESOURCE = ("name", "namespace", "uid", "generation", "resourceVersion", "deletionTimestamp")
+_LABELS = ("app.kubernetes.io/instance", names.NAMESPACE_LABEL)
+Place = tuple[str, str, str]  # kind, namespace ("" where it has none), name
 
 
 class Key(NamedTuple):
@@ -14,18 +25,48 @@ class Key(NamedTuple):
     name: str
 
 
-def key_of(item: Manifest) -> Key:
-    """The MetricsCluster that an object is, or belongs to by its labels."""
+def key_of(item: Manifest) -> Key | None:
+    """The MetricsCluster that an object is or belongs to: by its controller, where there can be none by its labels and name.
+
+    None of somebody else's, whatever its labels say.
+    """
     about = item["metadata"]
     if item["kind"] == names.KIND:
         return Key(about["namespace"], about["name"])
-    labels = about.get("labels", {})
-    namespace = about.get("namespace") or labels.get(names.NAMESPACE_LABEL, "")
-    return Key(namespace, labels.get("app.kubernetes.io/instance", ""))
+    if item["kind"] in CLUSTER_CHILDREN:
+        labels = about.get("labels", {})
+        key = Key(labels.get(names.NAMESPACE_LABEL, ""), labels.get("app.kubernetes.io/instance", ""))
+        return key if names.is_cluster_binding(about["name"], key.name, key.namespace) else None
+    for owner in about.get("ownerReferences", []):
+        if owner.get("controller") and owner["kind"] == names.KIND and owner["apiVersion"].startswith(f"{names.GROUP}/"):
+            return Key(about["namespace"], owner["name"])
+    return None
 
 
-def _place(item: Manifest) -> tuple[str, str, str]:
-    """Kind, namespace ("" where it has none) and name."""
+def needed(item: Manifest) -> Manifest | None:
+    """What reconciling needs of an object; nothing of one that belongs to no MetricsCluster.
+
+    Of one that is large, or of a name that no MetricsCluster wants, that is what deleting it takes; it says so by `partial`.
+    """
+    key, about = key_of(item), item["metadata"]
+    if key is None or PARTIAL in item:
+        return item if key else None
+    if item["kind"] == names.KIND:
+        return item | {"metadata": _part(about, _RESOURCE)}
+    whole = item | {"metadata": {field: value for field, value in about.items() if field != "managedFields"}}
+    wanted = item["kind"] in CLUSTER_CHILDREN or about["name"] in names.children(key.name)
+    if wanted and len(msgspec.json.encode(whole)) <= LARGEST:
+        return whole
+    short = _part(about, _RESOURCE) | {"labels": _part(about.get("labels", {}), _LABELS)}
+    short["ownerReferences"] = [owner for owner in about.get("ownerReferences", []) if owner.get("controller")]
+    return {"apiVersion": item["apiVersion"], "kind": item["kind"], "metadata": short, PARTIAL: True}
+
+
+def _part(of: Manifest, fields: tuple[str, ...]) -> Manifest:
+    return {field: of[field] for field in fields if field in of}
+
+
+def _place(item: Manifest) -> Place:
     about = item["metadata"]
     return item["kind"], about.get("namespace", ""), about["name"]
 
@@ -39,7 +80,7 @@ class Observed:
     """The last known state of every object of ours. Not older than a lister's interval, whatever watches miss."""
 
     def __init__(self) -> None:
-        self._items: dict[tuple[str, str, str], tuple[int, Manifest]] = {}  # (kind, namespace, name) -> (when, object)
+        self._items: dict[Place, tuple[int, Manifest]] = {}  # when it was seen, and what is needed of it
         self._clock = 0
         self.served: frozenset[str] = frozenset()  # the kinds of monitors that the API server has
 
@@ -49,13 +90,16 @@ class Observed:
         return self._clock
 
     def put(self, item: Manifest) -> None:
-        """The object was seen like this."""
-        about = item["metadata"]
-        about.pop("managedFields", None)  # half of an object's size, and never read
+        """The object was seen like this. One that belongs to no MetricsCluster, or no more, is not kept."""
         place = _place(item)
         known = self._items.get(place)
-        if known is None or not _older(about, known[1]["metadata"]):
-            self._items[place] = (self.tick(), item)
+        if known is not None and _older(item["metadata"], known[1]["metadata"]):
+            return
+        kept = needed(item)
+        if kept is None:
+            self._items.pop(place, None)
+        else:
+            self._items[place] = (self.tick(), kept)
 
     def drop(self, item: Manifest) -> None:
         """The object was seen to go."""
@@ -71,15 +115,20 @@ class Observed:
             self.put(item)
 
     def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
-        """One object."""
+        """One object; None too where it is too large to be kept."""
         found = self._items.get((kind, namespace, name))
-        return found[1] if found else None
+        return found[1] if found and PARTIAL not in found[1] else None
+
+    def too_large(self, kind: str, namespace: str, name: str) -> bool:
+        """Whether it is there, and too large to be kept."""
+        found = self._items.get((kind, namespace, name))
+        return found is not None and PARTIAL in found[1]
 
     def keys(self) -> set[Key]:
         """All MetricsClusters, those too of which no more than objects without a namespace is left."""
-        left = {key_of(item) for (_, namespace, _), (_, item) in self._items.items() if not namespace}
-        return left | {Key(namespace, name) for kind, namespace, name in self._items if kind == names.KIND}
+        found = (key_of(item) for (kind, namespace, _), (_, item) in self._items.items() if kind == names.KIND or not namespace)
+        return {key for key in found if key is not None}
 
     def children(self, key: Key) -> list[Manifest]:
-        """All objects that belong to a MetricsCluster by their labels."""
+        """All objects that belong to a MetricsCluster, of some no more than their metadata."""
         return [item for _, item in self._items.values() if item["kind"] != names.KIND and key_of(item) == key]

@@ -1,6 +1,9 @@
-"""Whose an object is: ours to write, somebody else's, or about to go."""
+"""Whose an object is: ours to write, somebody else's, or about to go; and whose a field of it is."""
+
+import json
 
 from metricsoperator import names
+from metricsoperator.drift import Step
 from metricsoperator.kinds import CLUSTER_CHILDREN
 from metricsoperator.objects import Manifest, NameTaken, Retry
 from metricsoperator.observed import Key, key_of
@@ -38,3 +41,32 @@ def check_owner(cluster: MetricsCluster, found: Manifest) -> None:
         raise Retry(f"cannot write {what}: it is being deleted")
     if not ours:
         raise NameTaken(f"cannot write {what}: it exists and is not this MetricsCluster's; delete or rename it", found["kind"])
+
+
+def rival(found: Manifest, path: tuple[Step, ...]) -> str:
+    """Who else owns a field, by its managedFields, or else wrote last; "" where that is not known."""
+    entries = [
+        entry
+        for entry in found["metadata"].get("managedFields", [])
+        if entry["manager"] != names.FIELD_MANAGER and entry.get("subresource") != "status"
+    ]
+    own = [entry for entry in entries if _owns(entry.get("fieldsV1") or {}, path)]
+    last = max(own or entries, key=lambda entry: str(entry.get("time", "")), default=None)
+    return str(last["manager"]) if last else ""
+
+
+def _owns(fields: Manifest, path: tuple[Step, ...]) -> bool:
+    """Whether these fields, in the form of managedFields, have the path; one that is a whole has all below it."""
+    for number, step in enumerate(path):
+        inner = _inner(fields, step)
+        if inner is None:
+            return number > 0 and not fields
+        fields = inner
+    return True
+
+
+def _inner(fields: Manifest, step: Step) -> Manifest | None:
+    if not isinstance(step, tuple):
+        return fields.get(f"f:{step}")
+    keys = ((json.loads(name[2:]), inner) for name, inner in fields.items() if name.startswith("k:"))
+    return next((inner for key, inner in keys if key.get(step[0]) == step[1]), None)

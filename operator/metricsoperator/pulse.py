@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-LONGEST = 180.0  # seconds; a turn takes at most a few requests with their retries
+LONGEST = 180.0  # seconds; a turn takes at most a few slow requests
 
 
 class Pulse:

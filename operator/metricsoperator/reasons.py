@@ -9,7 +9,7 @@ class Reason(StrEnum):
     READY = "Ready"
     AVAILABLE = "Available"
     UP_TO_DATE = "UpToDate"
-    AS_WANTED = "AsWanted"
+    NO_FAULT_KNOWN = "NoFaultKnown"
 
     # Something is under way, or somebody wants it so.
     PAUSED = "Paused"
@@ -23,6 +23,7 @@ class Reason(StrEnum):
     AGENTS_NOT_READY = "AgentsNotReady"
     NO_NODES = "NoNodes"
     AGENTS_MISSING = "AgentsMissing"
+    MISSING_WHILE_PAUSED = "MissingWhilePaused"
     SECRET_MISSING = "SecretMissing"  # noqa: S105 (no password)
     PODS_REFUSED = "PodsRefused"
     VOLUME_PENDING = "VolumePending"
@@ -42,4 +43,7 @@ class Reason(StrEnum):
     # All runs, but something asked for cannot be had.
     VOLUME_CANNOT_GROW = "VolumeCannotGrow"
     VOLUME_CANNOT_SHRINK = "VolumeCannotShrink"
+    VOLUME_NOT_GROWN = "VolumeNotGrown"
+    KEYS_DAMAGED = "KeysDamaged"
+    FOUGHT_OVER = "FoughtOver"
     CLUSTER_RIGHTS_MISSING = "ClusterRightsMissing"

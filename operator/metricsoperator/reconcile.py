@@ -4,6 +4,7 @@ It may be called at any time and end at any request; the next call goes on. Noth
 """
 
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,15 +13,16 @@ import msgspec
 
 from metricsoperator import growth, names
 from metricsoperator.books import Books
-from metricsoperator.drift import difference
+from metricsoperator.drift import Difference, differences
 from metricsoperator.events import Posting
 from metricsoperator.kinds import CLUSTER_CHILDREN
-from metricsoperator.manifests.metadata import Manifest, Site
+from metricsoperator.manifests.metadata import Manifest, Site, check_registry
 from metricsoperator.objects import Away, NameTaken, Objects, Refused, Retry
-from metricsoperator.observed import Key, Observed
-from metricsoperator.ownership import alive, check_owner, owner_uid, title
+from metricsoperator.observed import LARGEST, Key, Observed
+from metricsoperator.ownership import alive, check_owner, owner_uid, rival, title
 from metricsoperator.plan import plan
 from metricsoperator.reasons import Reason
+from metricsoperator.restraint import WRITES, Past, Restraint
 from metricsoperator.rollout import waiting
 from metricsoperator.rotation import Rotation
 from metricsoperator.sight import Looking
@@ -34,6 +36,7 @@ from metricwire.errors import BadInput
 log = logging.getLogger(__name__)
 
 UNREADY_SECONDS = 5.0  # between looks at what is not ready or grows: pods and claims say how it goes, and are not watched
+RETRIES = 4  # in one turn, then it ends: more than there are objects of one kind, which one webhook may hold up
 _TRUSTED = ("ServiceAccount", "Secret", "ConfigMap")  # what pods run with: somebody else's could make them do anything
 _TRUSTING = ("ClusterRoleBinding", "StatefulSet", "DaemonSet")
 _TERMINATING = "because it is being terminated"  # what the API server says of whatever is made in a namespace that goes
@@ -54,6 +57,7 @@ class Turn:
     faults: list[Trouble] = field(default_factory=list)  # what was refused
     limits: list[Trouble] = field(default_factory=list)  # what cannot be had
     retry: Retry | None = None
+    retries: int = 0
     claim: Manifest | None = None
     template: str = ""  # size of claims that the StatefulSet shall have; "": what the resource says
     keys: KeysState = field(default_factory=KeysState)
@@ -74,31 +78,40 @@ class Turn:
             self.faults.append(Trouble(_reason(error), str(error)))
         except Retry as error:
             self.retry = error
-            self.hopeless = self.hopeless or isinstance(error, Away)
+            self.retries += 1
+            self.hopeless = self.hopeless or isinstance(error, Away) or self.retries >= RETRIES
+
+    def due(self, seconds: float) -> None:
+        """The next turn is due after so long, if none is sooner."""
+        self.again = seconds if self.again is None else min(self.again, seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciler:
-    """What reconciling needs; `now` gives seconds since the epoch, `instance` says which operator it is."""
+    """What reconciling needs; `now` gives seconds since the epoch, `clock` seconds that never step back, `instance` says which
+    operator it is."""
 
     objects: Objects
     observed: Observed
     site: Site
     now: Callable[[], float]
     books: Books
+    clock: Callable[[], float] = time.monotonic
     instance: str = ""
+    whole: dict[Key, str] = field(default_factory=dict)  # see Rotation
+    restraint: Restraint = field(default_factory=Restraint)
 
     async def reconcile(self, key: Key) -> Outcome:
         """Make it so, and report. Retry when something did not work for now."""
         resource = self.observed.get(names.KIND, *key)
-        if resource is None:
-            await self._remove_left(key)
+        if resource is None or not alive(resource):  # owner references delete what belongs to it
+            self.restraint.forget(key)
+            await self._take_rights(key, sure=resource is not None)
             return Outcome("gone")
-        if not alive(resource):
-            return Outcome("gone")  # owner references delete what belongs to it
         before = _status_of(resource)
         try:
             cluster = parse(resource)
+            check_registry(cluster, self.site)
         except BadInput as error:
             generation = resource["metadata"].get("generation", 0)
             await self._report(resource, before, invalid(generation, str(error), before, rfc3339(self.now())))
@@ -106,9 +119,9 @@ class Reconciler:
         turn = Turn(keys=before.keys, claim=await growth.look(self.objects, cluster))
         if not cluster.spec.paused:
             await self._converge(cluster, turn)
-        if turn.hopeless and turn.retry:
+        if isinstance(turn.retry, Away):
             raise turn.retry
-        if turn.hopeless:
+        if turn.hopeless and turn.retries < RETRIES:  # the namespace goes
             return Outcome("gone")
         after = await self._observe(cluster, turn, before)
         await self._report(resource, before, after)
@@ -121,15 +134,16 @@ class Reconciler:
         times = [seconds for seconds in (turn.again, UNREADY_SECONDS if hurry else None) if seconds is not None]
         return Outcome("ready" if ready else "unready", min(times, default=None))
 
-    async def _remove_left(self, key: Key) -> None:
-        """What has no namespace has no owner that the garbage collector could miss: gone with the resource, it goes by us.
+    async def _take_rights(self, key: Key, *, sure: bool) -> None:
+        """What has no namespace has no owner that the garbage collector could miss: it goes by us.
 
-        The API server is asked first: just started, we may have seen the object before the resource.
+        It goes as soon as the resource shall go, whoever holds that up: a finalizer of others may need the pods, but no rights
+        in the whole cluster. Not `sure`: the API server is asked first, as we may have seen the object before the resource.
         """
         left = [child for child in self.observed.children(key) if child["kind"] in CLUSTER_CHILDREN and alive(child)]
-        if left and await self.objects.get(names.KIND, *key) is None:
+        if left and (sure or await self.objects.get(names.KIND, *key) is None):
             for child in left:
-                log.info("deleting %s, whose MetricsCluster %s/%s is gone", title(child), *key)
+                log.info("deleting %s, whose MetricsCluster %s/%s goes or is gone", title(child), *key)
                 await self.objects.delete(child)
                 self.observed.drop(child)
 
@@ -143,8 +157,10 @@ class Reconciler:
         await turn.take(partial(self._remove_unwanted, cluster, wanted))
 
     async def _keys(self, cluster: MetricsCluster, turn: Turn) -> None:
-        rotation = Rotation(objects=self.objects, site=self.site, now=self.now)
-        turn.keys, turn.again = await rotation.settle(cluster)
+        rotation = Rotation(objects=self.objects, site=self.site, now=self.now, whole=self.whole)
+        turn.keys, again = await rotation.settle(cluster)
+        if again is not None:
+            turn.due(again)
 
     async def _grow(self, cluster: MetricsCluster, turn: Turn) -> None:
         turn.template = growth.template(self.observed, cluster)  # and stays, if the step does not work
@@ -162,20 +178,53 @@ class Reconciler:
         if waiting(self.observed, cluster, manifest, wanted):
             turn.waiting = True
             return
-        await self._ensure(cluster, manifest)
+        await self._ensure(cluster, manifest, turn)
 
-    async def _ensure(self, cluster: MetricsCluster, manifest: Manifest) -> None:
+    async def _ensure(self, cluster: MetricsCluster, manifest: Manifest, turn: Turn) -> None:
         kind, name, namespace = manifest["kind"], manifest["metadata"]["name"], manifest["metadata"].get("namespace", "")
+        if self.observed.too_large(kind, namespace, name):
+            what, remedy = title(manifest), "remove what others added to it, or delete it: it is made anew"
+            raise Refused(f"cannot look after {what}: it has more than {LARGEST // 1024} KiB; {remedy}", 413)
         found = self.observed.get(kind, namespace, name) or await self.objects.get(kind, namespace, name)
         if found is not None:
             check_owner(cluster, found)
-            drifted = difference(manifest, found)
-            if drifted is None:
-                return
-            log.info("%s %s", _verb(manifest, found), title(manifest), extra={"field": drifted})
+        others = list(differences(manifest, found))
+        past = self.restraint.past(Key(cluster.namespace, cluster.name), manifest, _wish(manifest))
+        hold = past.held(self.clock())
+        if past.done(others):
+            past.fight = past.fight if hold else ""
+        elif hold:
+            past.fight = past.fight or await self._fight(manifest, others[0])
         else:
+            past.check(others, self.clock())
+            await self._write(manifest, found, others, past)
+        if past.fight:
+            turn.limits.append(Trouble(Reason.FOUGHT_OVER, past.fight))
+            turn.due(past.held(self.clock()))
+
+    async def _write(self, manifest: Manifest, found: Manifest | None, others: list[Difference], past: Past) -> None:
+        if found is None:
             log.info("making %s", title(manifest))
-        self.observed.put(await self.objects.apply(manifest))
+        else:
+            log.info("%s %s", _verb(manifest, found), title(manifest), extra={"field": str(others[0])})
+        try:
+            made = await self.objects.apply(manifest)
+        except Refused as error:
+            past.failed(error, others, self.clock())
+            raise
+        self.observed.put(made)
+        past.written(list(differences(manifest, made)), self.clock())
+
+    async def _fight(self, manifest: Manifest, over: Difference) -> str:
+        """What is fought over, with whom, and what to do."""
+        about = manifest["metadata"]
+        found = await self.objects.get(manifest["kind"], about.get("namespace", ""), about["name"])
+        who = rival(found, over.path) if found else ""
+        does = f"changes {over} of" if over.path else "deletes"
+        return (
+            f"{f'the field manager {who}' if who else 'somebody'} {does} {title(manifest)} again and again; made as wanted"
+            f" {WRITES} times in a row, it is now repaired rarely; stop that, or set it in the MetricsCluster"
+        )
 
     async def _remove_unwanted(self, cluster: MetricsCluster, wanted: list[Manifest]) -> None:
         """Objects that we own and that the resource does not want any more."""
@@ -223,8 +272,12 @@ def _reason(error: Refused) -> Reason:
 
 def _verb(wanted: Manifest, found: Manifest) -> str:
     """What is done about an object that is not as wanted: its hash tells when it is we who want something else."""
-    hashes = [item["metadata"].get("annotations", {}).get(names.HASH_ANNOTATION) for item in (wanted, found)]
-    return "repairing" if hashes[0] == hashes[1] else "updating"
+    return "repairing" if _wish(wanted) == _wish(found) else "updating"
+
+
+def _wish(manifest: Manifest) -> str:
+    """The hash of what was wanted."""
+    return str(manifest["metadata"].get("annotations", {}).get(names.HASH_ANNOTATION, ""))
 
 
 def _status_of(resource: Manifest) -> Status:

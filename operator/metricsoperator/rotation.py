@@ -8,21 +8,26 @@
 How far it is stands in an annotation of the Secret, written in one request with the keys and for one version of it: killed
 anywhere it goes on, and of two operators one comes too late. Entries for the other keys are always there, the same as the
 present ones most of the time, so that pods need not be replaced.
+
+What somebody did to the Secret is mended: entries by each other (metricsoperator.keyring), the annotation by the entries, and
+where a private half is lost whose public half still counts, by a rotation.
 """
 
 import asyncio
-import base64
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from metricsoperator import names
-from metricsoperator.manifests.access import encoded, key_secret, new_keys, own_tokens
+from metricsoperator.keyring import NEXT, NEXT_LOGIN, OTHERS, Keyring
+from metricsoperator.manifests.access import key_secret, new_keys, own_tokens
 from metricsoperator.manifests.metadata import Site
 from metricsoperator.objects import Manifest, Objects
+from metricsoperator.observed import Key
 from metricsoperator.ownership import check_owner
 from metricsoperator.spec import MetricsCluster
 from metricsoperator.state import KeysState
@@ -32,17 +37,12 @@ from metricwire.units import duration
 log = logging.getLogger(__name__)
 
 ANNOUNCED_SECONDS = 120.0  # a kubelet's sync period of 60 s and what it adds to it, twice
-_OTHERS = {
-    names.OTHER_PUBLIC_KEY: names.PUBLIC_KEY,
-    names.OTHER_LOGIN_PRIVATE_KEY: names.LOGIN_PRIVATE_KEY,
-    names.OTHER_LOGIN_PUBLIC_KEY: names.LOGIN_PUBLIC_KEY,
-}
 
 
 class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
     """The annotation: `generation` signs; `next` is announced; since when (seconds since the epoch) the step lasts."""
 
-    generation: int = 1
+    generation: Annotated[int, Meta(ge=1)] = 1
     step: Literal["", "announced", "overlap"] = ""
     next: int = 0
     since: float = 0.0
@@ -55,6 +55,7 @@ class Rotation:
     objects: Objects
     site: Site
     now: Callable[[], float]
+    whole: dict[Key, str] = field(default_factory=dict)  # the version of a Secret in which nothing had to be mended
 
     async def settle(self, cluster: MetricsCluster) -> tuple[KeysState, float | None]:
         """See that the keys are there, and take the step that is due: how it stands, and the seconds to the next step.
@@ -62,73 +63,100 @@ class Rotation:
         A Secret of that name that is not ours is somebody's: Refused.
         """
         found = await self.objects.get("Secret", cluster.namespace, names.keys(cluster.name))
+        key = Key(cluster.namespace, cluster.name)
         if found is None:
             keys = await asyncio.to_thread(new_keys, int(self.now()))
             found = await self.objects.create(key_secret(cluster, self.site, keys))
-            log.info("made the keys of %s/%s", cluster.namespace, cluster.name)
+            self.whole[key] = found["metadata"]["resourceVersion"]
+            log.info("made the keys of %s/%s", *key)
         check_owner(cluster, found)
-        change = await self._due(cluster, found)
-        if change:
-            change["metadata"] = change.get("metadata", {}) | {"resourceVersion": found["metadata"]["resourceVersion"]}
-            found = await self.objects.merge("Secret", cluster.namespace, names.keys(cluster.name), change)
-        return self._state(cluster, progress(found))
+        version, at = found["metadata"]["resourceVersion"], told(found)
+        if at is not None and self.whole.get(key) == version and not self._is_due(cluster, at):
+            return self._state(cluster, at, [])
+        ring = Keyring(found)
+        after = await asyncio.to_thread(self._turn, cluster, ring, at or Progress())
+        unusable, data = await asyncio.to_thread(ring.unusable), ring.changes()
+        if data or after != at:
+            log.info("writing keys of %s/%s, %s: %s", *key, after.step or "none rotated", ", ".join(sorted(data)) or "no entry")
+            annotations = {names.KEYS_ANNOTATION: msgspec.json.encode(after).decode()}
+            change = {"metadata": {"resourceVersion": version, "annotations": annotations}, "data": data}
+            await self.objects.merge("Secret", cluster.namespace, names.keys(cluster.name), change)
+        elif not unusable:
+            self.whole[key] = version
+        return self._state(cluster, after, unusable)
 
-    async def _due(self, cluster: MetricsCluster, found: Manifest) -> Manifest:
-        """What to change in the Secret now; nothing while no step is due."""
-        keys, at, data = cluster.spec.auth.keys, progress(found), found.get("data", {})
-        lost = at.step == "announced" and not {names.NEXT_PRIVATE_KEY, *_OTHERS} <= data.keys()  # somebody took it away
-        if (at.step == "" and keys.generation > at.generation) or lost:
-            new = await asyncio.to_thread(new_keys, int(self.now()))
-            log.info("announcing keys of generation %d of %s/%s", keys.generation, cluster.namespace, cluster.name)
-            entries = {
+    def _is_due(self, cluster: MetricsCluster, at: Progress) -> bool:
+        """Whether a step is; or the clock was set back, by which one would never be."""
+        keys, now = cluster.spec.auth.keys, self.now()
+        if not at.step:
+            return keys.generation > at.generation
+        return now >= at.since + self._lasts(cluster, at) or now < at.since
+
+    def _lasts(self, cluster: MetricsCluster, at: Progress) -> float:
+        """Seconds of the present step."""
+        overlap = duration(cluster.spec.auth.keys.overlap)
+        return min(ANNOUNCED_SECONDS, overlap) if at.step == "announced" else overlap
+
+    def _turn(self, cluster: MetricsCluster, ring: Keyring, at: Progress) -> Progress:
+        """Mend the entries, and take the step that is due."""
+        keys, now = cluster.spec.auth.keys, self.now()
+        ring.mend(int(now))
+        at = _plausible(at, ring, keys.generation, now)
+        lost = at.step == "announced" and not (ring.fits(NEXT) and ring.fits(NEXT_LOGIN))  # somebody took it away
+        wanted = at.step == "" and (keys.generation > at.generation or ring.unusable())
+        if lost or wanted:
+            new = new_keys(int(now))
+            ring.entries |= {
                 names.NEXT_PRIVATE_KEY: new.private,
                 names.OTHER_PUBLIC_KEY: new.public,
                 names.OTHER_LOGIN_PRIVATE_KEY: new.login_private,
                 names.OTHER_LOGIN_PUBLIC_KEY: new.login_public,
             }
-            after = Progress(generation=at.generation, step="announced", next=keys.generation, since=self.now())
-            return _changed(after, encoded(entries))
-        if at.step == "announced" and self.now() >= at.since + self._lead(cluster):
-            log.info("keys of generation %d of %s/%s sign from now on", at.next, cluster.namespace, cluster.name)
-            return _changed(Progress(generation=at.next, step="overlap", since=self.now()), self._switched(data))
-        if at.step == "overlap" and self.now() >= at.since + duration(keys.overlap):
-            log.info("the keys before generation %d of %s/%s are gone", at.generation, cluster.namespace, cluster.name)
-            only = {other: data[name] for other, name in _OTHERS.items() if name in data}
-            return _changed(Progress(generation=at.generation), only)
-        lacking = {other: data[name] for other, name in _OTHERS.items() if other not in data and name in data}
-        return {"data": lacking} if lacking else {}
+            return Progress(generation=at.generation, step="announced", next=keys.generation, since=now)
+        if at.step == "announced" and self._is_due(cluster, at):
+            _switch(ring, int(now))
+            return Progress(generation=max(at.next, at.generation), step="overlap", since=now)
+        if at.step == "overlap" and self._is_due(cluster, at):
+            ring.entries |= {other: ring.entries[name] for other, name in OTHERS.items() if name in ring.entries}
+            return Progress(generation=at.generation)
+        return at
 
-    def _lead(self, cluster: MetricsCluster) -> float:
-        return min(ANNOUNCED_SECONDS, duration(cluster.spec.auth.keys.overlap))
-
-    def _switched(self, data: dict[str, str]) -> dict[str, str | None]:
-        """The present and the other keys change places, tokens are signed anew."""
-        private = base64.b64decode(data[names.NEXT_PRIVATE_KEY]).decode()
-        admin, agent = own_tokens(private, int(self.now()))
-        swapped = {other: data[name] for other, name in _OTHERS.items() if name in data}
-        swapped |= {name: data[other] for other, name in _OTHERS.items()}
-        made = encoded({names.PRIVATE_KEY: private, names.ADMIN_TOKEN: admin, names.AGENT_TOKEN: agent})
-        return {**swapped, **made, names.NEXT_PRIVATE_KEY: None}
-
-    def _state(self, cluster: MetricsCluster, at: Progress) -> tuple[KeysState, float | None]:
-        state = KeysState(generation=at.generation)
+    def _state(self, cluster: MetricsCluster, at: Progress, unusable: list[str]) -> tuple[KeysState, float | None]:
+        state = KeysState(generation=at.generation, unusable=tuple(unusable))
+        if not at.step:
+            return state, 0.0 if unusable else None
+        due = at.since + self._lasts(cluster, at)
+        again = max(0.0, due - self.now())
         if at.step == "announced":
-            due = at.since + self._lead(cluster)
-            return msgspec.structs.replace(state, next=at.next, next_signs=rfc3339(due)), max(0.0, due - self.now())
-        if at.step == "overlap":
-            due = at.since + duration(cluster.spec.auth.keys.overlap)
-            return msgspec.structs.replace(state, old_ends=rfc3339(due)), max(0.0, due - self.now())
-        return state, None
+            return msgspec.structs.replace(state, next=at.next, next_signs=rfc3339(due)), again
+        return msgspec.structs.replace(state, old_ends=rfc3339(due)), again
 
 
-def progress(secret: Manifest) -> Progress:
-    """How far the Secret says it is; one that says nothing that can be read has its first keys."""
-    text = secret["metadata"].get("annotations", {}).get(names.KEYS_ANNOTATION, "{}")
+def told(secret: Manifest) -> Progress | None:
+    """How far the Secret says it is; None when it says nothing that can be read."""
+    text = secret["metadata"].get("annotations", {}).get(names.KEYS_ANNOTATION, "")
     try:
         return msgspec.json.decode(text, type=Progress)
     except (msgspec.DecodeError, msgspec.ValidationError):
-        return Progress()
+        return None
 
 
-def _changed(after: Progress, data: dict[str, str] | dict[str, str | None]) -> Manifest:
-    return {"metadata": {"annotations": {names.KEYS_ANNOTATION: msgspec.json.encode(after).decode()}}, "data": data}
+def _plausible(at: Progress, ring: Keyring, wanted: int, now: float) -> Progress:
+    """How far it is by the entries too: keys that stand beside the present ones are announced or in overlap, whatever is told.
+    Nothing began after now, or is of a generation that nobody has asked for."""
+    at = msgspec.structs.replace(at, generation=min(at.generation, wanted), next=min(at.next, wanted), since=min(at.since, now))
+    others = [(names.OTHER_PUBLIC_KEY, names.PUBLIC_KEY), (names.OTHER_LOGIN_PUBLIC_KEY, names.LOGIN_PUBLIC_KEY)]
+    if at.step or all(ring.public(other) == ring.public(present) for other, present in others):
+        return at
+    if ring.fits(NEXT):
+        return Progress(generation=at.generation, step="announced", next=wanted, since=now)
+    return Progress(generation=at.generation, step="overlap", since=now)
+
+
+def _switch(ring: Keyring, now: int) -> None:
+    """The present and the other keys change places, tokens are signed anew."""
+    present = {other: ring.entries[name] for other, name in OTHERS.items() if name in ring.entries}
+    ring.entries |= {name: ring.entries[other] for other, name in OTHERS.items()} | present
+    ring.entries[names.PRIVATE_KEY] = private = ring.entries.pop(names.NEXT_PRIVATE_KEY)
+    ring.entries[names.ADMIN_TOKEN], ring.entries[names.AGENT_TOKEN] = own_tokens(private, now)
+    ring.mend(now)  # of the keys that go: what cannot be used

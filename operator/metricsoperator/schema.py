@@ -7,9 +7,10 @@ from msgspec import NODEFAULT, Struct, inspect, json
 from metricsoperator.fields import rule
 from metricsoperator.forms import Form, fields_of, unwrapped
 
-_NUMBER_IN_CEL = {
-    "size": "quantity({value}).compareTo(quantity('{bound}')) {sign} 0",
-    "duration": "duration({value}) {sign} duration('{bound}')",
+_IN_CEL = {  # kind -> whether a value is one at all, since what cannot be evaluated is refused in CEL's words; how it compares
+    "size": ("isQuantity(self)", "quantity(self).compareTo(quantity('{bound}')) {sign} 0"),
+    "quantity": ("isQuantity(string(self))", "quantity(string(self)).compareTo(quantity('{bound}')) {sign} 0"),
+    "duration": ("self.matches('^[0-9]+[smh]$')", "duration(self) {sign} duration('{bound}')"),
 }
 
 
@@ -49,10 +50,9 @@ def _schema(form: Form, path: str) -> dict[str, Any]:
 
 
 def _between(path: str, kind: str, low: str, high: str) -> dict[str, str]:
-    expression = _NUMBER_IN_CEL[kind]
-    least = expression.format(value="self", bound=low, sign=">=")
-    most = expression.format(value="self", bound=high, sign="<=")
-    return rule(f"{least} && {most}", f"{path} must be a {kind} from {low} to {high}")
+    known, compared = _IN_CEL[kind]
+    least, most = compared.format(bound=low, sign=">="), compared.format(bound=high, sign="<=")
+    return rule(f"{known} && {least} && {most}", f"{path} must be a {kind} from {low} to {high}")
 
 
 def _type_schema(found: inspect.Type, path: str) -> dict[str, Any]:

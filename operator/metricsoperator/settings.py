@@ -15,6 +15,8 @@ class Settings:
     """Registry of the images of store and agents, where the resource names none."""
     tag: str = __version__
     """Their tag, where the resource names none: the version of this operator."""
+    allowed_registries: str = ""
+    """Registries that resources may name besides, with their path and with commas between them; "" allows all."""
     mount_propagation: str = "HostToContainer"
     """How agents see the node's mounts, "None" where a node's / is a private mount: its kubelet refuses the other."""
     cluster_roles: str = ""
@@ -27,10 +29,20 @@ class Settings:
     """Port of /healthz and /metrics."""
     log_level: str = "INFO"
 
+    @property
+    def registries(self) -> tuple[str, ...]:
+        """Those that resources may name; none: all."""
+        return tuple(filter(None, self.allowed_registries.split(",")))
+
 
 OPTIONS = {  # flag -> (field, environment variable, help)
     "--image-registry": ("registry", "METRICSOPERATOR_IMAGE_REGISTRY", "registry of the store's and the agents' images"),
     "--image-tag": ("tag", "METRICSOPERATOR_IMAGE_TAG", "tag of the store's and the agents' images"),
+    "--allowed-registries": (
+        "allowed_registries",
+        "METRICSOPERATOR_ALLOWED_REGISTRIES",
+        "registries that resources may name besides, with commas between them; empty: all",
+    ),
     "--mount-propagation": (
         "mount_propagation",
         "METRICSOPERATOR_MOUNT_PROPAGATION",

@@ -9,6 +9,8 @@ from metricsoperator.manifests.metadata import Manifest, Site
 from metricsoperator.needs import lacking, needs
 from metricsoperator.objects import Objects
 from metricsoperator.observed import Observed
+from metricsoperator.ownership import alive, owner_uid
+from metricsoperator.plan import plan
 from metricsoperator.reasons import Reason
 from metricsoperator.spec import MetricsCluster
 from metricsoperator.state import KeysState
@@ -39,13 +41,15 @@ class Looking:
         store = self.observed.get("StatefulSet", cluster.namespace, names.store(cluster.name))
         agents = self.observed.get("DaemonSet", cluster.namespace, names.agent(cluster.name))
         missing = await self._missing_secrets(cluster)
+        unmade = await self._unmade(cluster) if cluster.spec.paused else []
         pods: dict[str, list[Manifest]] = {}
         troubles: dict[str, Trouble] = {}
         for component, workload in self._unready(store, agents).items():
-            pods[component] = await self._pods(cluster, component)
+            pods[component] = await self._pods(cluster, component, workload)
             if trouble.answering(pods[component]) and component == names.STORE:
                 continue
-            found = missing[0] if missing else await self._trouble(component, workload, pods[component], claim)
+            causes = unmade if workload is None and unmade else missing
+            found = causes[0] if causes else await self._trouble(component, workload, pods[component], claim)
             if found:
                 troubles[component] = found
         return Sight(
@@ -53,7 +57,7 @@ class Looking:
             daemon_set=agents,
             faults=faults,
             troubles=troubles,
-            limits=[*limits, *missing, *self._rights(cluster)],
+            limits=[*limits, *unmade, *missing, *self._rights(cluster)],
             answering=trouble.answering(pods.get(names.STORE, [])),
             waiting=waiting,
             volumes=growth.volumes(claim),
@@ -64,13 +68,14 @@ class Looking:
         """The parts whose pods are not all ready, with their workload."""
         counts = (agents or {}).get("status", {})
         found: dict[str, Manifest | None] = {} if store_ready(store or {}) else {names.STORE: store}
-        if counts.get("numberReady", 0) < counts.get("desiredNumberScheduled", 0):
+        if agents is None or counts.get("numberReady", 0) < counts.get("desiredNumberScheduled", 0):
             found[names.AGENT] = agents
         return found
 
-    async def _pods(self, cluster: MetricsCluster, component: str) -> list[Manifest]:
+    async def _pods(self, cluster: MetricsCluster, component: str, workload: Manifest | None) -> list[Manifest]:
         labels = ",".join(f"{name}={value}" for name, value in names.selector(cluster.name, component).items())
-        return await self.objects.list("Pod", cluster.namespace, labels)
+        found = await self.objects.list("Pod", cluster.namespace, labels)
+        return [pod for pod in found if _belongs(pod, workload, names.store(cluster.name))]
 
     async def _trouble(
         self, component: str, workload: Manifest | None, pods: list[Manifest], claim: Manifest | None
@@ -80,11 +85,12 @@ class Looking:
         desired = (workload or {}).get("status", {}).get("desiredNumberScheduled", 1)
         if workload is not None and len(pods) < desired and (found := trouble.refused(await self._events(workload))):
             return found
-        waits = claim if unready and component == names.STORE else None
+        said = trouble.trouble(pods, self.now())
+        waits = claim if unready and component == names.STORE and (not said or trouble.about_volumes(*said)) else None
         if waits is not None and (found := trouble.pending(waits, await self._events(waits))):
             return found
-        if found := trouble.trouble(pods, self.now()):
-            return found
+        if said:
+            return said
         return trouble.unmounted(await self._events(unready[0])) if unready else None
 
     async def _events(self, of: Manifest) -> list[Manifest]:
@@ -103,6 +109,19 @@ class Looking:
                 found.append(wrong)
         return found
 
+    async def _unmade(self, cluster: MetricsCluster) -> list[Trouble]:
+        """What is wanted and not there, and is not made while the resource is paused; the workloads come first."""
+        wanted = plan(cluster, self.site, served=self.observed.served)
+        found = [one for one in wanted if not self.observed.get(one["kind"], one["metadata"].get("namespace", ""), _name(one))]
+        lacking = [f"{one['kind']} {_name(one)}" for one in sorted(found, key=lambda one: one["kind"] not in _WORKLOADS)]
+        if await self.objects.get("Secret", cluster.namespace, names.keys(cluster.name)) is None:
+            lacking.append(f"Secret {names.keys(cluster.name)}")
+        if not lacking:
+            return []
+        more = f" and {len(lacking) - _NAMED} more" if len(lacking) > _NAMED else ""
+        text = f"spec.paused is true, so what is missing is not made: {', '.join(lacking[:_NAMED])}{more}; set it to false"
+        return [Trouble(Reason.MISSING_WHILE_PAUSED, text)]
+
     def _rights(self, cluster: MetricsCluster) -> list[Trouble]:
         """What stores and agents do without because the operator has no ClusterRoles to bind."""
         without = [] if self.site.cluster_roles else granted(cluster)
@@ -110,6 +129,24 @@ class Looking:
         return [Trouble(Reason.CLUSTER_RIGHTS_MISSING, message)] if without else []
 
 
+def _name(item: Manifest) -> str:
+    return str(item["metadata"]["name"])
+
+
+def _belongs(pod: Manifest, workload: Manifest | None, store: str) -> bool:
+    """Whether a pod is the workload's, by its owner: whoever may make pods can give them our labels.
+
+    While the store's StatefulSet is made anew around its pod, that has no owner or the one that goes.
+    """
+    settled = workload is not None and alive(workload) and "observedGeneration" in workload.get("status", {})
+    if workload is not None and (settled or owner_uid(pod)):
+        return bool(owner_uid(pod) == workload["metadata"]["uid"])
+    owners = pod["metadata"].get("ownerReferences", [])
+    return _name(pod) == f"{store}-0" and all((one["kind"], one["name"]) == ("StatefulSet", store) for one in owners)
+
+
+_WORKLOADS = ("StatefulSet", "DaemonSet")
+_NAMED = 4  # of the objects that are missing
 _WITHOUT = {
     names.PODS: "Containers are known by their ids alone, since agents may not list pods.",
     names.REVIEWS: "ServiceAccount tokens are refused but the agents', since nobody here may ask what RBAC permits them.",

@@ -65,6 +65,11 @@ class KeysState(Part, frozen=True):
     old_ends: Annotated[str | None, Meta(description="When the keys before stop to count.", extra={"format": "date-time"})] = (
         None
     )
+    unusable: Annotated[
+        tuple[Annotated[str, Meta(max_length=64)], ...],
+        Meta(max_length=4),
+        described("Entries of the Secret that should sign and cannot: they are damaged."),
+    ] = ()
 
 
 class Status(Part, frozen=True):

@@ -6,6 +6,7 @@ applied. Progressing = pods are still being replaced. Degraded = something is no
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ from metricwire.units import quantity
 
 Manifest = dict[str, Any]
 _LONGEST = 1000  # characters of a message, within the schema's limit
+STALLED = 300.0  # seconds that a volume may take to grow until somebody should look
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +47,8 @@ def observe(cluster: MetricsCluster, sight: Sight, before: Status, now: str) -> 
         _ready(store_said, agents_said, sight.faults),
         store_said,
         agents_said,
-        _progressing(cluster, sight),
-        _degraded(sight, agents_said),
+        _progressing(cluster, sight, before),
+        _degraded(cluster, sight, (store_said, agents_said), _stalled(cluster, sight, before, now)),
     ]
     counts = agents.get("status", {})
     desired, ready = counts.get("desiredNumberScheduled", 0), counts.get("numberReady", 0)
@@ -107,6 +109,8 @@ def _store_available(cluster: MetricsCluster, store: Manifest, sight: Sight) -> 
         return _condition("StoreAvailable", True, Reason.AVAILABLE, "The store answers.")
     if trouble := sight.troubles.get(names.STORE):
         return _condition("StoreAvailable", False, trouble.reason, trouble.message)
+    if not store:
+        return _condition("StoreAvailable", False, Reason.STORE_NOT_READY, "The store is being started.")
     pod = f"{names.store(cluster.name)}-0"
     text = f"The store is not ready yet; `kubectl describe pod -n {cluster.namespace} {pod}` shows what it waits for."
     return _condition("StoreAvailable", False, Reason.STORE_NOT_READY, text)
@@ -117,9 +121,10 @@ def _agents_available(cluster: MetricsCluster, agents: Manifest, trouble: Troubl
     desired, ready = counts.get("desiredNumberScheduled", 0), counts.get("numberReady", 0)
     text = f"{ready} of {desired} nodes have a ready agent."
     if "observedGeneration" not in counts:
-        return _condition("AgentsAvailable", False, Reason.AGENTS_NOT_READY, "The agents are being started.")
+        reason, text = trouble or (Reason.AGENTS_NOT_READY, "The agents are being started.")
+        return _condition("AgentsAvailable", False, reason, text)
     if desired == 0:
-        none = "No node fits spec.nodeAgent.pod.nodeSelector and tolerations."
+        none = "No node fits nodeSelector, affinity and tolerations of spec.nodeAgent.pod: no agent is wanted anywhere."
         return _condition("AgentsAvailable", False, Reason.NO_NODES, none)
     if ready >= desired - _tolerated(cluster, desired):
         return _condition("AgentsAvailable", True, Reason.AVAILABLE, text)
@@ -144,7 +149,7 @@ def _ready(store: Condition, agents: Condition, faults: Sequence[Trouble]) -> Co
     return _condition("Ready", True, Reason.READY, f"{store.message} {agents.message}")
 
 
-def _progressing(cluster: MetricsCluster, sight: Sight) -> Condition:
+def _progressing(cluster: MetricsCluster, sight: Sight, before: Status) -> Condition:
     store, agents = sight.stateful_set or {}, sight.daemon_set or {}
     if cluster.spec.paused:
         return _condition("Progressing", False, Reason.PAUSED, "spec.paused is true: nothing is changed.")
@@ -154,7 +159,7 @@ def _progressing(cluster: MetricsCluster, sight: Sight) -> Condition:
     made_anew = sight.answering and "observedGeneration" not in store.get("status", {})  # around its pod, which goes on
     parts = (("the store", store_rolled(store) or made_anew), ("the agents", _agents_rolled(agents)))
     if replaced := [part for part, rolled in parts if not rolled]:
-        text = f"Pods of {' and '.join(replaced)} are being replaced."
+        text = f"Pods of {' and '.join(replaced)} are being {'replaced' if before.store.version else 'started'}."
         return _condition("Progressing", True, Reason.ROLLING_OUT, text)
     for volume in sight.volumes:
         if growing(volume):
@@ -187,12 +192,53 @@ def _agents_rolled(agents: Manifest) -> bool:
     return _seen_by_controller(agents) and status.get("updatedNumberScheduled", 0) >= status.get("desiredNumberScheduled", 0)
 
 
-def _degraded(sight: Sight, agents: Condition) -> Condition:
-    wrong = [*sight.faults, *sight.troubles.values(), *sight.limits]
+def _stalled(cluster: MetricsCluster, sight: Sight, before: Status, now: str) -> list[Trouble]:
+    """A volume that has been growing for so long that somebody should look."""
+    told = [each for each in before.conditions if each.reason == Reason.VOLUME_GROWING and each.last_transition_time]
+    if not told or _seconds(now) - _seconds(str(told[0].last_transition_time)) < STALLED:
+        return []
+    found = []
+    for volume in filter(growing, sight.volumes):
+        pod = f"{names.store(cluster.name)}-0"
+        if volume.state == "FileSystemResizePending":
+            cause = f"its node has yet to grow the filesystem, with some drivers only for a new pod: `kubectl delete pod {pod}`"
+        elif volume.state == "Bound":
+            cause = "nobody has begun: see whether a resizer of the StorageClass's driver runs (external-resizer)"
+        else:
+            cause = f"{volume.state}: see the log of the driver's resizer"
+        text = f"volume {volume.name} still has {volume.capacity} of {volume.requested}; {cause}, and `kubectl describe pvc`"
+        found.append(Trouble(Reason.VOLUME_NOT_GROWN, text))
+    return found
+
+
+def _seconds(stamp: str) -> float:
+    return datetime.fromisoformat(stamp).timestamp()
+
+
+def _damaged(cluster: MetricsCluster, keys: KeysState) -> list[Trouble]:
+    """A private half that cannot sign is replaced as soon as there is room for other keys."""
+    if not keys.unusable:
+        return []
+    text = f"Secret {names.keys(cluster.name)} is damaged, {' and '.join(keys.unusable)} cannot be used: new keys"
+    if keys.old_ends:
+        text += f" are made when the old ones stop to count, at {keys.old_ends}; a shorter spec.auth.keys.overlap is sooner"
+    else:
+        text += f" sign from {keys.next_signs or 'about now'}"
+    return [Trouble(Reason.KEYS_DAMAGED, text)]
+
+
+def _degraded(cluster: MetricsCluster, sight: Sight, parts: Sequence[Condition], stalled: Sequence[Trouble]) -> Condition:
+    pods = list(sight.troubles.values())
+    if len(pods) > 1 and pods[0].reason is pods[1].reason and pods[0] != pods[1]:
+        pods = [Trouble(pods[0].reason, f"{pods[0].message}; the agents' pods too")]
+    wrong = [*sight.faults, *pods, *sight.limits, *stalled, *_damaged(cluster, sight.keys)]
     if wrong:
-        text = " ".join(dict.fromkeys(each.message for each in wrong))
+        said = list(dict.fromkeys(each.message for each in wrong))
+        text = said[0] if len(said) == 1 else " ".join(f"{each.rstrip('.')}." for each in said)
         return _condition("Degraded", True, wrong[0].reason, text)
     counts = (sight.daemon_set or {}).get("status", {})
-    if agents.status == "True" and counts.get("numberReady", 0) < counts.get("desiredNumberScheduled", 0):
-        return _condition("Degraded", True, Reason.AGENTS_MISSING, agents.message)
-    return _condition("Degraded", False, Reason.AS_WANTED, "Nothing is known to be wrong.")
+    available = [part.status == "True" for part in parts]
+    if available[1] and counts.get("numberReady", 0) < counts.get("desiredNumberScheduled", 0):
+        return _condition("Degraded", True, Reason.AGENTS_MISSING, parts[1].message)
+    waits = "" if all(available) else " Ready says what is still waited for."
+    return _condition("Degraded", False, Reason.NO_FAULT_KNOWN, f"No fault is known.{waits}")

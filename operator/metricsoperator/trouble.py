@@ -28,7 +28,10 @@ _WAITING = {  # the kubelet's reason -> (ours, what to do)
     "CreateContainerError": (Reason.CONTAINER_NOT_CREATED, "see the pod's events"),
     "RunContainerError": (Reason.CONTAINER_NOT_CREATED, "see the pod's events"),
 }
-_MOUNTING = frozenset({"FailedMount", "FailedAttachVolume", "FailedMapVolume"})  # reasons of the kubelet's events
+_MOUNTING = frozenset({"FailedMount", "FailedAttachVolume", "FailedMapVolume"})
+# Who tells of it. Whoever may make Events can write these names too: what is read here leads nowhere but to a message.
+_MOUNTERS = frozenset({"kubelet", "attachdetach-controller"})
+_MAKERS = frozenset({"statefulset-controller", "daemonset-controller"})
 YOUNG = 5.0  # seconds
 _ORDER = (
     Reason.IMAGE_NOT_PULLED,
@@ -89,6 +92,11 @@ def _of_container(pod: str, container: Manifest) -> Iterator[Trouble]:
         yield Trouble(Reason.CRASH_LOOP, f"pod {pod} keeps ending ({ended}): see `kubectl logs {pod} --previous`")
 
 
+def about_volumes(reason: str, message: str) -> bool:
+    """Whether a pod that fits on no node does not for want of its volume: of that its claim says more."""
+    return reason == Reason.UNSCHEDULABLE and any(word in message.lower() for word in ("volume", "storageclass"))
+
+
 def pending(claim: Manifest, events: Iterable[Manifest]) -> Trouble | None:
     """Why a pod waits for its volume; None when the claim is bound."""
     if claim.get("status", {}).get("phase", "Pending") != "Pending":
@@ -101,7 +109,7 @@ def pending(claim: Manifest, events: Iterable[Manifest]) -> Trouble | None:
 
 def unmounted(events: Iterable[Manifest]) -> Trouble | None:
     """Why a pod that has a node does not begin, by the kubelet's events; None when it is not about volumes."""
-    last = _latest(event for event in events if event.get("reason") in _MOUNTING)
+    last = _latest(event for event in events if event.get("reason") in _MOUNTING and _by(event) in _MOUNTERS)
     if last is None:
         return None
     pod = last["involvedObject"]["name"]
@@ -110,7 +118,7 @@ def unmounted(events: Iterable[Manifest]) -> Trouble | None:
 
 def refused(events: Iterable[Manifest]) -> Trouble | None:
     """Why a StatefulSet or DaemonSet has fewer pods than it wants, by its controller's events."""
-    last = _latest(event for event in events if event.get("reason") == "FailedCreate")
+    last = _latest(event for event in events if event.get("reason") == "FailedCreate" and _by(event) in _MAKERS)
     if last is None:
         return None
     text, of = last.get("message", ""), f"{last['involvedObject']['kind']} {last['involvedObject']['name']}"
@@ -121,6 +129,11 @@ def refused(events: Iterable[Manifest]) -> Trouble | None:
     if "PodSecurity" in text:
         advice = "label the namespace pod-security.kubernetes.io/enforce=privileged: agents mount folders of their node"
     return Trouble(Reason.PODS_REFUSED, f"pods of {of} are refused; {advice}{_quoted(last)}")
+
+
+def _by(event: Manifest) -> str:
+    """Who an Event says it is from."""
+    return str(event.get("reportingComponent") or event.get("source", {}).get("component", ""))
 
 
 def _latest(events: Iterable[Manifest]) -> Manifest | None:

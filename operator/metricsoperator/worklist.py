@@ -1,4 +1,7 @@
-"""What has to be reconciled: each key once, never twice at a time, later after failures."""
+"""What has to be reconciled: each key once, never twice at a time, later after failures.
+
+Turns that fail may be slow ones, as when nothing answers: only some of the workers take keys whose last turn failed.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -7,6 +10,7 @@ from typing import Generic, TypeVar
 Key = TypeVar("Key")
 
 FIRST_DELAY, LONGEST_DELAY = 0.5, 60.0  # seconds after the first failure, doubled with each, at most
+FAILING = 4  # keys at a time whose last turn failed; there must be more workers than that
 
 
 class Worklist(Generic[Key]):
@@ -49,17 +53,22 @@ class Worklist(Generic[Key]):
 
     async def take(self) -> Key:
         """The next key; it is not given to another worker until `done`."""
-        while not self._waiting:
+        while (found := self._next()) is None:
             self._wake.clear()
             await self._wake.wait()
-        key = next(iter(self._waiting))
-        del self._waiting[key]
-        self._running.add(key)
-        return key
+        del self._waiting[found]
+        self._running.add(found)
+        return found
+
+    def _next(self) -> Key | None:
+        """The first that may run now."""
+        full = sum(key in self._failures for key in self._running) >= FAILING
+        return next((key for key in self._waiting if not (full and key in self._failures)), None)
 
     def done(self, key: Key, *, failed: bool) -> None:
         """The key has been dealt with; after a failure it comes back, later with each in a row."""
         self._running.discard(key)
+        self._wake.set()
         if failed:
             count = self._failures[key] = self._failures.get(key, 0) + 1
             delay = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(count - 1, 10))

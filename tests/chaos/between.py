@@ -26,6 +26,7 @@ class Between:
         self.before = True  # whether before the call gets through, or after it was answered
         self.do: Callable[[], None] = lambda: None
         self.fault: Callable[[str, str], int | None] = lambda *_: None  # a status to answer; 0: nothing for a while
+        self.refused = 0  # by `fault`
         self.mute = False  # whether watches say nothing
         self._loop = asyncio.new_event_loop()
         self._ready: Future[None] = Future()
@@ -72,6 +73,7 @@ class Between:
             number = self.asked
             fault = self.fault(request.method, request.path)
             if fault is not None and "watch" not in request.query:
+                self.refused += 1
                 return await self._refuse(fault)
             if request.method in WRITES:
                 self.writes[f"{request.method} {request.path}"] += 1

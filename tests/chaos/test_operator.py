@@ -270,6 +270,17 @@ def test_the_definition_goes_and_comes(world: World) -> None:
     world.until(lambda: world.settled(NAME), "Ready", play=True)
 
 
+def test_a_pod_that_nobody_owns_any_more(world: World) -> None:
+    """As an operator leaves it that ends between the halves of growing, when the MetricsCluster is then deleted."""
+    labels = {"app.kubernetes.io/name": "metricscluster", "app.kubernetes.io/component": "store"}
+    about = {"name": "left-store-0", "labels": labels | {"app.kubernetes.io/instance": "left"}}
+    spec = {"containers": [{"name": "store", "image": "none"}]}
+    world.plane.ask("POST", KINDS["Pod"].path(NAMESPACE), {"metadata": about, "spec": spec})
+    world.start()
+    world.until(lambda: world.plane.ask("GET", KINDS["Pod"].path(NAMESPACE, "left-store-0")) is None, "the pod is deleted", 20)
+    assert 403 not in world.between.answers, world.tail()
+
+
 @pytest.mark.chaos
 def test_fifty_resources(world: World, figures: Figures) -> None:
     """Memory of the operator, and how long one of many waits."""

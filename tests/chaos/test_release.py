@@ -13,55 +13,13 @@ import yaml
 import kubeapi
 from chaos import controlplane
 from chaos.program import free_port
+from chaos.releasing import ACCOUNT, Server
 from charts import ALL, CHART, ENVIRONMENT, MINIMAL, needs, objects, previous, run, template
 
 pytestmark = [pytest.mark.controlplane, controlplane.needed, needs("helm", "kubectl"), pytest.mark.timeout(240)]
-ACCOUNT = "monitoring:metricscluster-operator"
 CRD = "metricsclusters.metricscluster.io"
 LATER = ("--set", "crds.install=false")  # as if the kind were there already
 ON = ("--set", "metricsCluster.enabled=true", "--set", "metricsCluster.name=fritz")
-
-
-class Server:
-    """An API server without nodes, and the commands that ask it."""
-
-    def __init__(self, folder: Path, url: str) -> None:
-        self.folder, self.url = folder, url
-        self.admin = self.account(controlplane.ADMIN)
-        self.kubectl("create", "namespace", "monitoring")
-
-    def account(self, token: str) -> Path:
-        """A kubeconfig."""
-        authority = str(self.folder / "certificates" / "apiserver.crt")
-        config = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": "c", "cluster": {"server": self.url, "certificate-authority": authority}}],
-            "users": [{"name": "u", "user": {"token": token}}],
-            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": "monitoring"}}],
-            "current-context": "c",
-        }
-        path = self.folder / f"{token.replace(':', '-')}.yaml"
-        path.write_text(yaml.safe_dump(config))
-        return path
-
-    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
-        return run("kubectl", "-n", "monitoring", *arguments, stdin=stdin, KUBECONFIG=str(self.admin))
-
-    def get(self, *arguments: str) -> Any:
-        return json.loads(self.kubectl("get", *arguments, "-o", "json"))
-
-    def served(self) -> None:
-        """Wait until it serves MetricsClusters."""
-
-        def listed() -> bool:
-            command = ["kubectl", "get", "metricscluster", "--kubeconfig", str(self.admin)]
-            return not subprocess.run(command, env=ENVIRONMENT, capture_output=True, check=False).returncode
-
-        kubeapi.wait_for("the kind is served", listed)
-
-    def helm(self, verb: str, *arguments: str | Path) -> str:
-        return run("helm", "-n", "monitoring", verb, "metricscluster", *arguments, KUBECONFIG=str(self.admin))
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +67,7 @@ def test_objects_are_as_the_api_server_wants_them(server: Server) -> None:
 def test_notes_are_commands_for_what_was_installed(server: Server, arguments: list[str]) -> None:
     notes = server.helm("install", CHART, "--dry-run=server", *arguments).split("NOTES:")[1]
     assert "rollout status deployment/metricscluster-operator" in notes
-    assert ("helm -n monitoring test metricscluster" in notes) == (arguments not in ([], MINIMAL))
+    assert "helm -n monitoring test metricscluster" in notes
     assert ("kubectl apply --server-side -f" in notes) == (arguments == MINIMAL)
     assert "no value" not in notes
 
@@ -152,10 +110,76 @@ def test_life_of_a_release(server: Server, tmp_path: Path) -> None:
     assert server.get("metricscluster", "own")["metadata"]["uid"] == uid
     assert server.get("metricscluster", "fritz")
 
+    server.follow(server.refused("install", CHART, *ON))  # the kind is the older one's
     server.helm("install", CHART, *ON)
     assert server.get("metricscluster", "own")["metadata"]["uid"] == uid
     server.helm("uninstall")
     server.kubectl("delete", "crd", CRD)
+
+
+def size(gibibytes: int) -> tuple[str, ...]:
+    """A MetricsCluster with the release, and how large its volume is."""
+    return (*ON, "--set", f"metricsCluster.spec.store.storage.size={gibibytes}Gi")
+
+
+def has(server: Server, gibibytes: int) -> bool:
+    found: str = server.get("metricscluster", "fritz")["spec"]["store"]["storage"]["size"]
+    return found == f"{gibibytes}Gi"
+
+
+def test_values_are_never_ignored(server: Server) -> None:
+    """Helm takes what `helm uninstall` kept as it is: values that say other are refused, with the command that helps."""
+    server.helm("install", CHART)
+    server.served()
+    server.helm("upgrade", CHART, *size(1))
+    server.helm("uninstall")
+    said = server.refused("install", CHART, *size(2))
+    assert "would leave it as it is in spec.store.storage.size." in said
+    assert has(server, 1)
+    server.follow(said)
+    server.helm("install", CHART, *size(2))
+    server.helm("upgrade", CHART, *size(3))
+    assert has(server, 3)
+
+    server.helm("uninstall")
+    server.kubectl("patch", "crd", CRD, "--type=json", "-p", json.dumps([OLDER]))
+    said = server.refused("install", CHART, *size(3))
+    assert "the CustomResourceDefinition that is in the cluster is another" in said
+    server.follow(said)
+    server.helm("install", CHART, *size(3))
+    wanted = yaml.safe_load((CHART / "files/crd.yaml").read_text())
+    assert schema(server.get("crd", CRD)) == schema(wanted)
+    server.helm("uninstall")
+    server.kubectl("delete", "crd", CRD)
+
+
+OLDER = {
+    "op": "remove",
+    "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/paused",
+}
+
+
+def test_the_first_upgrade_changes_what_was_made_as_a_hook(server: Server) -> None:
+    """It makes the MetricsCluster an object of the release; Helm does not change it then, and does from then on."""
+    server.helm("install", CHART)
+    server.served()
+    (hook,) = [found for found in objects(template(*size(1))) if found["kind"] == "MetricsCluster"]
+    server.kubectl("create", "-f", "-", stdin=yaml.safe_dump(hook))
+    said = server.refused("upgrade", CHART, *size(2))
+    assert has(server, 1)
+    server.follow(said)
+    server.helm("upgrade", CHART, *size(2))
+    server.helm("upgrade", CHART, *size(2))
+    server.helm("upgrade", CHART, *size(3))
+    assert has(server, 3)
+    server.helm("uninstall")
+    server.kubectl("delete", "crd", CRD)
+
+
+def test_a_wrong_spec_makes_nothing(server: Server) -> None:
+    said = server.refused("install", CHART, *ON, "--set", "metricsCluster.spec.store.storge.size=2Gi")
+    assert "at '/metricsCluster/spec/store': additional properties 'storge' not allowed" in said
+    assert not server.get("deployment")["items"]
 
 
 @pytest.mark.chaos

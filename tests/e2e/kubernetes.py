@@ -64,6 +64,7 @@ def chart(*arguments: str) -> str:
         str(ROOT / "charts/metricscluster"),
         "-n",
         NAMESPACE,
+        "--skip-tests",
         *images,
         *HELM_ARGUMENTS,
         *arguments,

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from metricsoperator.manifests.metadata import Site
-from metricsoperator.objects import Manifest, Refused, Retry
+from metricsoperator.objects import Keep, Manifest, Refused, Retry, everything
 from metricsoperator.spec import MetricsCluster, parse
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -53,9 +53,9 @@ FULL: dict[str, Any] = {
         "interval": "30s",
         "collectors": {"network": False},
         "containers": {"labels": ["app", "example.com/team"]},
-        "statsd": {"port": 18125, "hostPort": True},
+        "statsd": {"port": 18125, "hostPort": True, "bytesPerPod": 100000},
         "textfile": {"directory": "/var/lib/metrics"},
-        "scrape": {"enabled": True, "interval": "1m", "seriesPerPod": 500},
+        "scrape": {"enabled": True, "interval": "1m", "seriesPerPod": 500, "bytesPerPod": 65536},
         "nvidia": {"runtimeClassName": "nvidia"},
         "spool": {"size": "128Mi"},
         "maxUnavailable": "3",
@@ -114,7 +114,9 @@ class Server:
     async def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
         return copy.deepcopy(self.items.get((kind, namespace, name)))
 
-    async def list(self, kind: str, namespace: str, labels: str, fields: str = "") -> list[Manifest]:
+    async def list(
+        self, kind: str, namespace: str, labels: str, fields: str = "", keep: Keep = everything
+    ) -> list[Manifest]:
         found = [item for (of, where, _), item in self.items.items() if of == kind and namespace in ("", where)]
         if labels:
             wanted = dict(pair.split("=") for pair in labels.split(","))
@@ -122,7 +124,7 @@ class Server:
         if fields:
             name = dict(pair.split("=") for pair in fields.split(","))["involvedObject.name"]
             found = [item for item in found if item["involvedObject"]["name"] == name]
-        return copy.deepcopy(found)
+        return [kept for item in found if (kept := keep(copy.deepcopy(item)))]
 
     async def create(self, manifest: Manifest) -> Manifest:
         self._write("create", manifest)

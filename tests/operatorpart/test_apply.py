@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from metricsoperator import preflight
-from metricsoperator.apply import Answer, Cluster
+from metricsoperator.apply import PAGE, Answer, Cluster
 from metricsoperator.kinds import Rule, cluster_rules, granted, rules
-from metricsoperator.objects import Refused, Retry
+from metricsoperator.objects import Away, Refused, Retry
 from metricsoperator.preflight import check
 from metricwire.errors import SettingsError
 
@@ -27,7 +27,7 @@ class Wire:
 
 
 def cluster(wire: Wire) -> Cluster:
-    return Cluster(wire, attempts=3, jitter=lambda: -0.5)
+    return Cluster(wire)
 
 
 def test_apply_is_server_side_with_one_manager_and_force() -> None:
@@ -49,17 +49,12 @@ def test_delete_is_for_this_very_object_and_waits_for_nothing() -> None:
 
 
 @pytest.mark.parametrize("status", [0, 409, 429, 500, 503])
-def test_passing_faults_are_retried(status: int) -> None:
-    wire = Wire((status, {"message": "busy"}), (status, {}), (200, MANIFEST))
-    assert asyncio.run(cluster(wire).apply(MANIFEST)) == MANIFEST
-    assert len(wire.asked) == 3
-
-
-def test_retries_are_bounded() -> None:
-    wire = Wire((503, {"message": "busy"}))
-    with pytest.raises(Retry, match=r"cannot apply .* after 3 attempts: busy"):
+def test_passing_faults_are_told_from_refusals_and_not_asked_again_here(status: int) -> None:
+    wire = Wire((status, {"message": "busy"}))
+    with pytest.raises(Retry, match=r"cannot apply .*: busy") as raised:
         asyncio.run(cluster(wire).apply(MANIFEST))
-    assert len(wire.asked) == 3
+    assert isinstance(raised.value, Away) == (status == 0)
+    assert len(wire.asked) == 1
 
 
 @pytest.mark.parametrize(("status", "method"), [(403, "apply"), (404, "apply"), (422, "apply"), (409, "create")])
@@ -84,7 +79,21 @@ def test_items_of_a_list_say_what_they_are() -> None:
     wire = Wire((200, {"items": [{"metadata": {"name": "x"}}]}))
     found = asyncio.run(cluster(wire).list("StatefulSet", "m", "a=b"))
     assert found == [{"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "x"}}]
-    assert wire.asked[0][1:] == ("/apis/apps/v1/namespaces/m/statefulsets", None, {"label_selector": "a=b"})
+    assert wire.asked[0][1:] == ("/apis/apps/v1/namespaces/m/statefulsets", None, {"label_selector": "a=b", "limit": PAGE})
+
+
+def test_a_list_comes_in_pages_of_which_only_what_is_kept_stays() -> None:
+    pages = [{"items": [{"n": 1}, {"n": 2}], "metadata": {"continue": "more"}}, {"items": [{"n": 3}], "metadata": {}}]
+    wire = Wire(*((200, page) for page in pages))
+    found = asyncio.run(cluster(wire).list("Service", "m", "", keep=lambda item: {"n": item["n"]} if item["n"] != 2 else None))
+    assert found == [{"n": 1}, {"n": 3}]
+    assert [how.get("_continue") for _, _, _, how in wire.asked] == [None, "more"]
+
+
+def test_a_list_that_takes_too_long_is_begun_anew_later() -> None:
+    wire = Wire((410, {"message": "The provided continue parameter is too old"}))
+    with pytest.raises(Retry, match="too old"):
+        asyncio.run(cluster(wire).list("Service", "m", ""))
 
 
 class Rights(Wire):
@@ -121,12 +130,12 @@ def test_what_is_missing_is_named_at_the_start(wire: Rights, namespace: str, mes
 
 def test_an_api_server_that_is_away_at_the_start_is_named() -> None:
     with pytest.raises(SettingsError, match="cannot start: an API server that answers: "):
-        asyncio.run(check(Cluster(Wire((0, {})), attempts=1), "m", cluster=False, attempts=2, pause=0))
+        asyncio.run(check(Cluster(Wire((0, {}))), "m", cluster=False, attempts=2, pause=0))
 
 
 def test_a_change_of_one_version_is_not_repeated() -> None:
     wire = Wire((409, {"message": "the object has been modified"}))
-    with pytest.raises(Retry, match="after 1 attempts: the object has been modified"):
+    with pytest.raises(Retry, match="the object has been modified"):
         asyncio.run(cluster(wire).merge("Secret", "m", "x", {"data": {"a": None}}))
     assert len(wire.asked) == 1
     assert wire.asked[0][3]["content_type"] == "application/merge-patch+json"
@@ -140,10 +149,12 @@ def test_what_owns_nothing_any_more() -> None:
 
 def test_requests_are_counted_each() -> None:
     counted: list[tuple[str, int]] = []
-    wire = Wire((500, {}), (200, MANIFEST))
-    asked = Cluster(wire, jitter=lambda: -0.5, count=lambda verb, status: counted.append((verb, status)))
+    wire = Wire((200, MANIFEST), (500, {}))
+    asked = Cluster(wire, count=lambda verb, status: counted.append((verb, status)))
     asyncio.run(asked.apply(MANIFEST))
-    assert counted == [("apply", 500), ("apply", 200)]
+    with pytest.raises(Retry):
+        asyncio.run(asked.apply(MANIFEST))
+    assert counted == [("apply", 200), ("apply", 500)]
 
 
 @pytest.mark.parametrize(("beyond", "expected"), [(True, [*rules(), *cluster_rules()]), (False, rules())])

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from metricsoperator.drift import difference
+from metricsoperator.drift import differences
 
 WANTED: dict[str, Any] = {
     "spec": {
@@ -37,8 +37,16 @@ WANTED: dict[str, Any] = {
         ({"requests": {"cpu": 2}}, {"requests": {"cpu": "2"}}, None),
         ({"requests": {"cpu": 2}}, {"requests": {"cpu": "3"}}, ".requests.cpu"),
         ({"labels": {"version": "1Gi"}}, {"labels": {"version": "1024Mi"}}, ".labels.version"),
+        ({"subjects": [{"name": "a"}]}, {"subjects": [{"name": "a"}, {"name": "b"}]}, ".subjects"),  # rights
         (WANTED, WANTED, None),
     ],
 )
 def test_difference(wanted: Any, found: Any, where: str | None) -> None:
-    assert difference(wanted, found) == where
+    assert next((str(each) for each in differences(wanted, found)), None) == where
+
+
+def test_all_differences_with_what_is_there() -> None:
+    found = {"spec": {"containers": [{"name": "a", "image": 2}], "args": [1, 3]}}
+    wanted = {"spec": {"containers": [{"name": "a", "image": 1}, {"name": "b"}], "args": [1, 2], "replicas": 1}}
+    seen = {str(each): each.found for each in differences(wanted, found)}
+    assert seen == {".spec.containers[a].image": 2, ".spec.containers[b]": None, ".spec.args[1]": 3, ".spec.replicas": None}

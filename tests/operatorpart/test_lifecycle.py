@@ -185,7 +185,7 @@ def test_a_secret_that_is_missing_is_named(world: World, secret: dict[str, str] 
     world.run()
     world.reconcile()
     degraded = world.condition("Degraded")
-    assert (degraded["reason"], degraded["status"]) == (("SecretMissing", "True") if says else ("AsWanted", "False"))
+    assert (degraded["reason"], degraded["status"]) == (("SecretMissing", "True") if says else ("NoFaultKnown", "False"))
     assert says in degraded["message"]
     world.item("StatefulSet", "fritz-store")["status"]["readyReplicas"] = 0
     world.see()

@@ -1,15 +1,23 @@
 from typing import Any
 
-from metricsoperator.observed import Key, Observed, key_of
+import pytest
+
+from metricsoperator import names, observed
+from metricsoperator.observed import Key, Observed, key_of, needed
+
+NAMES = sorted(names.children("fritz"))
 
 
-def item(name: str = "x", *, version: int = 1, uid: str = "u", kind: str = "Service", of: str = "fritz") -> dict[str, Any]:
+def item(
+    name: str = NAMES[0], *, version: int = 1, uid: str = "u", kind: str = "Service", of: str = "fritz", **more: Any
+) -> dict[str, Any]:
+    owner = {"apiVersion": "metricscluster.io/v1alpha1", "kind": "MetricsCluster", "name": of, "uid": "o", "controller": True}
     about = {"namespace": "m", "name": name, "uid": uid, "resourceVersion": str(version), "managedFields": []}
-    return {"kind": kind, "metadata": about | {"labels": {"app.kubernetes.io/instance": of}}}
+    return {"apiVersion": "v1", "kind": kind, "metadata": about | {"ownerReferences": [owner]}} | more
 
 
 def version(seen: Observed) -> str | None:
-    found = seen.get("Service", "m", "x")
+    found = seen.get("Service", "m", NAMES[0])
     return found["metadata"]["resourceVersion"] if found else None
 
 
@@ -25,11 +33,11 @@ def test_a_watch_that_is_behind_changes_nothing() -> None:
 
 def test_what_a_list_lacks_is_gone_unless_seen_since() -> None:
     seen = Observed()
-    seen.put(item("old"))
+    seen.put(item(NAMES[0]))
     since = seen.tick()
-    seen.put(item("new"))
-    seen.replace("Service", [item("listed")], since)
-    assert [seen.get("Service", "m", name) is not None for name in ("old", "new", "listed")] == [False, True, True]
+    seen.put(item(NAMES[1]))
+    seen.replace("Service", [item(NAMES[2])], since)
+    assert [seen.get("Service", "m", name) is not None for name in NAMES[:3]] == [False, True, True]
 
 
 def test_a_list_of_one_kind_leaves_the_others() -> None:
@@ -39,29 +47,78 @@ def test_a_list_of_one_kind_leaves_the_others() -> None:
     assert seen.keys() == {Key("m", "fritz")}
 
 
+def binding(name: str) -> dict[str, Any]:
+    labels = {"app.kubernetes.io/instance": "fritz", "metricscluster.io/namespace": "m"}
+    return {"kind": "ClusterRoleBinding", "metadata": {"name": name, "uid": "u", "resourceVersion": "1", "labels": labels}}
+
+
 def test_what_has_no_namespace_belongs_by_its_labels_and_is_not_forgotten() -> None:
     seen = Observed()
-    labels = {"app.kubernetes.io/instance": "fritz", "metricscluster.io/namespace": "m"}
-    seen.put({"kind": "ClusterRoleBinding", "metadata": {"name": "b", "uid": "u", "resourceVersion": "1", "labels": labels}})
+    seen.put(binding("pods:m:fritz"))
     assert seen.keys() == {Key("m", "fritz")}, "its MetricsCluster may have gone while nobody looked"
-    assert [child["metadata"]["name"] for child in seen.children(Key("m", "fritz"))] == ["b"]
+    assert [child["metadata"]["name"] for child in seen.children(Key("m", "fritz"))] == ["pods:m:fritz"]
     seen.replace("ClusterRoleBinding", [], seen.tick())
     assert seen.keys() == set()
 
 
-def test_children_belong_by_label_and_namespace() -> None:
+def test_a_binding_of_another_name_is_nobodys_whatever_its_labels() -> None:
+    assert key_of(binding("cluster-admin")) is None
+    assert key_of(binding("pods:m:alex")) is None
+
+
+def test_children_belong_by_their_controller() -> None:
     seen = Observed()
-    for found in (item("a"), item("b", of="alex"), item("fritz", kind="MetricsCluster")):
+    for found in (item(NAMES[0]), item("alex-agent", of="alex"), item("fritz", kind="MetricsCluster")):
         seen.put(found)
-    assert [child["metadata"]["name"] for child in seen.children(Key("m", "fritz"))] == ["a"]
-    assert key_of(item("b", of="alex")) == Key("m", "alex")
-    seen.drop(item("a"))
+    assert [child["metadata"]["name"] for child in seen.children(Key("m", "fritz"))] == [NAMES[0]]
+    seen.drop(item(NAMES[0]))
     assert seen.children(Key("m", "fritz")) == []
+
+
+@pytest.mark.parametrize(
+    "owners", [[], [{"apiVersion": "apps/v1", "kind": "Deployment", "name": "fritz", "uid": "o", "controller": True}]]
+)
+def test_nothing_is_kept_of_what_is_somebody_elses(owners: list[Any]) -> None:
+    found, seen = item(), Observed()
+    seen.put(item())
+    found["metadata"] |= {"labels": {"app.kubernetes.io/instance": "fritz"}, "ownerReferences": owners}
+    assert needed(found) is None
+    seen.put(found)
+    assert version(seen) is None, "it was ours before"
+
+
+def test_of_an_object_that_nobody_wants_is_kept_what_deleting_it_takes() -> None:
+    seen = Observed()
+    found = item("extra", kind="ConfigMap", data={"a": "x"})
+    found["metadata"]["annotations"] = {"large": "x"}
+    seen.put(found)
+    (kept,) = seen.children(Key("m", "fritz"))
+    assert needed(kept) == kept
+    assert "data" not in kept
+    assert kept["metadata"].keys() == {"name", "namespace", "uid", "resourceVersion", "labels", "ownerReferences"}
+
+
+def test_what_is_too_large_is_not_kept_but_known() -> None:
+    seen, place = Observed(), ("ConfigMap", "m", NAMES[0])
+    seen.put(item(kind="ConfigMap", data={"a": "x" * observed.LARGEST}))
+    assert (seen.get(*place), seen.too_large(*place)) == (None, True)
+    seen.put(item(kind="ConfigMap", data={"a": "x"}, version=2))
+    assert (seen.get(*place) is None, seen.too_large(*place)) == (False, False)
+
+
+def test_of_a_resource_nothing_is_kept_that_is_not_read() -> None:
+    seen = Observed()
+    found = item("fritz", kind="MetricsCluster", spec={})
+    found["metadata"]["annotations"] = {"large": "x"}
+    seen.put(found)
+    kept = seen.get("MetricsCluster", "m", "fritz")
+    assert kept is not None
+    assert (kept["spec"], kept["metadata"].keys()) == ({}, {"name", "namespace", "uid", "resourceVersion"})
 
 
 def test_managed_fields_are_not_kept() -> None:
     seen = Observed()
     seen.put(item())
-    found = seen.get("Service", "m", "x")
+    found = seen.get("Service", "m", NAMES[0])
     assert found is not None
     assert "managedFields" not in found["metadata"]

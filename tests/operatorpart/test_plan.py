@@ -253,6 +253,22 @@ def test_agent_takes_its_settings(spec: dict[str, Any]) -> None:
     assert (found.api.kubernetes is not None) == cluster(spec).spec.auth.kubernetes
 
 
+@pytest.mark.parametrize(
+    ("spec", "statsd", "scrape"),
+    [
+        ({"nodeAgent": {"scrape": {"enabled": True}}}, 128 * 2000, 256 * 1000),
+        ({"nodeAgent": {"statsd": {"seriesPerPod": 10}, "scrape": {"enabled": True, "seriesPerPod": 10}}}, 1280, 2560),
+        ({"nodeAgent": {"statsd": {"bytesPerPod": 99}, "scrape": {"enabled": True, "bytesPerPod": 77}}}, 99, 77),
+    ],
+    ids=["default", "by series", "named"],
+)
+def test_bytes_of_a_pod_are_limited(spec: dict[str, Any], statsd: int, scrape: int) -> None:
+    made = config.agent_config(cluster(spec), config.agent_pod(cluster(spec), knows_pods=True))
+    found = agent_settings.parse(msgspec.json.encode(made), "config.json")
+    assert found.statsd is not None
+    assert (found.statsd.bytes_of_pod, found.scrape.bytes_of_pod) == (statsd, scrape)
+
+
 def test_metrics_of_the_resource_override_the_catalogue() -> None:
     known = config.metrics(cluster(FULL))
     assert known["flops_any"] == {"frequency": 60, "aggregation": "sum", "unit": "F/s"}

@@ -2,20 +2,25 @@
 
 import asyncio
 import base64
+from functools import cache, partial
+from itertools import cycle
 from typing import Any
 
 import pytest
 
 from metricsoperator import names
+from metricsoperator.keyring import LOGIN, NEXT, NEXT_LOGIN, OTHERS, SIGNING, Keyring
 from metricsoperator.manifests.metadata import Manifest
 from metricsoperator.objects import Retry
-from metricsoperator.rotation import ANNOUNCED_SECONDS, Rotation, progress
+from metricsoperator.rotation import ANNOUNCED_SECONDS, Progress, Rotation, told
 from metricsoperator.state import KeysState
 from metricwire import tokens
+from rsapairs import ACCOUNT, FOREIGN, OURS
 
 from .conftest import SITE, Server, cluster
 
 START = 1767225600.0
+LOGIN_KEY = cache(tokens.login_key)
 
 
 class Clock:
@@ -23,6 +28,13 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+@pytest.fixture(autouse=True)
+def _pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RSA pairs that were made and looked at once: either takes a while."""
+    monkeypatch.setattr(tokens, "new_login_pair", partial(next, cycle((OURS, ACCOUNT, FOREIGN))))
+    monkeypatch.setattr(tokens, "login_key", LOGIN_KEY)
 
 
 @pytest.fixture
@@ -130,7 +142,7 @@ def test_of_two_operators_one_comes_too_late(server: Server, clock: Clock) -> No
     server.get = behind  # type: ignore[method-assign]
     with pytest.raises(Retry, match="modified"):
         settle(server, clock, 2)
-    assert progress(secret(server)).step == ""
+    assert told(secret(server)) == Progress()
 
 
 @pytest.mark.parametrize("lost", [names.NEXT_PRIVATE_KEY, names.OTHER_PUBLIC_KEY])
@@ -146,7 +158,167 @@ def test_entries_that_somebody_took_away_come_back(server: Server, clock: Clock,
     assert names.OTHER_PUBLIC_KEY in secret(server)["data"]
 
 
-@pytest.mark.parametrize("text", ["", "no", '{"generation": "x"}', '{"step": "other"}'])
+def annotate(server: Server, text: str) -> None:
+    secret(server)["metadata"]["annotations"][names.KEYS_ANNOTATION] = text
+
+
+def spoil(server: Server, name: str, damage: str | None) -> None:
+    """Put something else into an entry; None takes it away."""
+    found = secret(server)
+    found["data"].pop(name)
+    if damage is not None:
+        found["data"][name] = damage
+    server.keep(found)
+
+
+GARBAGE = [None, "", "%%%", "////", base64.b64encode(b"-----BEGIN PRIVATE KEY-----\n").decode()]
+
+
+def test_a_clock_that_was_set_back_does_not_keep_an_old_key(server: Server, clock: Clock) -> None:
+    settle(server, clock, 1)
+    settle(server, clock, 2)
+    clock.now += ANNOUNCED_SECONDS
+    settle(server, clock, 2)
+    clock.now -= 10 * 365 * 86400
+    state, again = settle(server, clock, 2)
+    assert (state.old_ends, again) == ("2016-01-04T01:02:00Z", 3600), "an hour from now, not from then"
+    server.writes.clear()
+    settle(server, clock, 2)
+    assert not server.writes
+    clock.now += 3600
+    assert settle(server, clock, 2) == (KeysState(generation=2), None)
+    assert entries(server)[names.OTHER_PUBLIC_KEY] == entries(server)[names.PUBLIC_KEY]
+
+
+@pytest.mark.parametrize("since", ["1e300", "-1e300"])
+def test_a_time_that_is_none(server: Server, clock: Clock, since: str) -> None:
+    settle(server, clock, 1)
+    settle(server, clock, 2)
+    annotate(server, f'{{"generation":1,"step":"announced","next":2,"since":{since}}}')
+    for _ in range(3):
+        assert settle(server, clock, 2)[0].generation in (1, 2)
+        clock.now += ANNOUNCED_SECONDS
+    assert settle(server, clock, 2)[0].generation == 2
+
+
+@pytest.mark.parametrize("text", ["", "no", '{"generation": "x"}', '{"step": "other"}', '{"generation":-1}', "[]"])
 def test_an_annotation_that_says_nothing(text: str) -> None:
     found: dict[str, Any] = {"metadata": {"annotations": {names.KEYS_ANNOTATION: text}}}
-    assert progress(found).generation == 1
+    assert told(found) is None
+
+
+@pytest.mark.parametrize(("step", "text"), [("announced", ""), ("overlap", ""), ("overlap", '{"generation":1}')])
+def test_without_its_annotation_the_entries_tell_how_far_it_is(server: Server, clock: Clock, text: str, step: str) -> None:
+    settle(server, clock, 1)
+    old = entries(server)
+    settle(server, clock, 2)
+    if step == "overlap":
+        clock.now += ANNOUNCED_SECONDS
+        settle(server, clock, 2)
+    announced = entries(server)
+    annotate(server, text)
+    state, again = settle(server, clock, 2)
+    assert entries(server) == announced
+    expected = (2, False, ANNOUNCED_SECONDS) if step == "announced" else (None, True, 3600)
+    assert (state.next, bool(state.old_ends), again) == expected
+    assert accepted(server, old[names.ADMIN_TOKEN], clock.now)
+
+
+def test_a_generation_that_nobody_asked_for(server: Server, clock: Clock) -> None:
+    settle(server, clock, 1)
+    annotate(server, '{"generation":1000}')
+    assert settle(server, clock, 1)[0].generation == 1
+    assert settle(server, clock, 2)[0].next == 2
+
+
+@pytest.mark.parametrize("damage", GARBAGE)
+@pytest.mark.parametrize("name", [*SIGNING, *LOGIN, *NEXT, *NEXT_LOGIN])
+def test_what_is_no_key(name: str, damage: str | None) -> None:
+    assert Keyring({"data": {name: damage} if damage is not None else {}}).public(name) == ""
+
+
+def test_entries_that_others_tell_come_back(server: Server, clock: Clock) -> None:
+    settle(server, clock, 1)
+    before = entries(server)
+    for name in (names.PUBLIC_KEY, names.LOGIN_PUBLIC_KEY, *OTHERS):
+        spoil(server, name, "////")
+    assert settle(server, clock, 1) == (KeysState(generation=1), None)
+    assert entries(server) == before
+
+
+def test_tokens_that_do_not_count_are_signed_anew(server: Server, clock: Clock) -> None:
+    settle(server, clock, 1)
+    spoil(server, names.ADMIN_TOKEN, None)
+    spoil(server, names.AGENT_TOKEN, "////")
+    settle(server, clock, 1)
+    for name in (names.ADMIN_TOKEN, names.AGENT_TOKEN):
+        assert accepted(server, entries(server)[name], clock.now)
+
+
+@pytest.mark.parametrize(("name", "damage"), [(names.PRIVATE_KEY, "////"), (names.LOGIN_PRIVATE_KEY, None)])
+def test_a_private_half_that_is_lost_is_replaced_by_a_rotation(
+    server: Server, clock: Clock, name: str, damage: str | None
+) -> None:
+    settle(server, clock, 1)
+    old = entries(server)
+    spoil(server, name, damage)
+    state, again = settle(server, clock, 1)
+    assert (state.generation, state.next, again) == (1, 1, ANNOUNCED_SECONDS)
+    assert state.unusable == (name,)
+    clock.now += ANNOUNCED_SECONDS
+    state, again = settle(server, clock, 1)
+    assert (state.old_ends, state.unusable, again) == ("2026-01-01T01:02:00Z", (), 3600)
+    assert entries(server)[names.OTHER_LOGIN_PUBLIC_KEY] == old[names.LOGIN_PUBLIC_KEY]
+    for token in (old[names.ADMIN_TOKEN], entries(server)[names.ADMIN_TOKEN]):
+        assert accepted(server, token, clock.now)
+    clock.now += 3600
+    assert settle(server, clock, 1) == (KeysState(generation=1), None)
+    assert entries(server).keys() == old.keys()
+
+
+def test_a_key_in_overlap_stays_when_the_present_one_is_lost(server: Server, clock: Clock) -> None:
+    settle(server, clock, 1)
+    first = entries(server)
+    settle(server, clock, 2)
+    clock.now += ANNOUNCED_SECONDS
+    settle(server, clock, 2)
+    second = entries(server)
+    spoil(server, names.PRIVATE_KEY, base64.b64encode(b"no key").decode())
+    state, again = settle(server, clock, 2)
+    assert (state.unusable, state.old_ends, again) == ((names.PRIVATE_KEY,), "2026-01-01T01:02:00Z", 3600)
+    for token in (first[names.ADMIN_TOKEN], second[names.ADMIN_TOKEN]):
+        assert accepted(server, token, clock.now)
+    clock.now += 3600
+    assert settle(server, clock, 2)[1] == 0, "now there is room for new ones"
+    assert settle(server, clock, 2)[1] == ANNOUNCED_SECONDS
+    assert accepted(server, second[names.ADMIN_TOKEN], clock.now)
+
+
+def test_nothing_is_left(server: Server, clock: Clock) -> None:
+    settle(server, clock, 1)
+    known = entries(server).keys()
+    secret(server)["data"] = None
+    assert settle(server, clock, 1) == (KeysState(generation=1), None)
+    assert entries(server).keys() == known
+    assert accepted(server, entries(server)[names.ADMIN_TOKEN], clock.now)
+    server.writes.clear()
+    settle(server, clock, 1)
+    assert not server.writes
+
+
+def test_both_halves_are_lost_while_another_key_counts(server: Server, clock: Clock) -> None:
+    settle(server, clock, 1)
+    old = entries(server)
+    spoil(server, names.PRIVATE_KEY, None)
+    spoil(server, names.PUBLIC_KEY, "////")
+    state, again = settle(server, clock, 1)
+    assert (state.old_ends, again) == ("2026-01-01T01:00:00Z", 3600)
+    for token in (old[names.ADMIN_TOKEN], entries(server)[names.ADMIN_TOKEN]):
+        assert accepted(server, token, clock.now)
+
+
+def test_a_secret_that_was_whole_is_not_looked_at_again(server: Server, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    rotation = Rotation(objects=server, site=SITE, now=clock)
+    asyncio.run(rotation.settle(cluster()))
+    monkeypatch.setattr(tokens, "login_key", None)
+    asyncio.run(rotation.settle(cluster()))

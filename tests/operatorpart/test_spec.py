@@ -52,7 +52,18 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"store": {"pod": {"labels": {"a": "-"}}}}, "spec.store.pod.labels[...]: expected a label value"),
     (
         {"store": {"pod": {"resources": {"limits": {"cpu": "lots"}}}}},
-        "spec.store.pod.resources.limits[...]: expected a quantity such as 100m, 2 or 64Mi",
+        "spec.store.pod.resources.limits[...]: expected a quantity from 0 to 64Ti such as 100m, 2 or 64Mi",
+    ),
+    *(
+        (
+            {"store": {"pod": {"resources": {"limits": {"cpu": odd}}}}},
+            "spec.store.pod.resources.limits[...]: expected a quantity from 0 to 64Ti such as 100m, 2 or 64Mi",
+        )
+        for odd in ("0.5m", "1e400", "1e3", "1Ei", "-1", "1.0001", "+1", "1u", ".5", "1.", "9" * 16, 1.5)
+    ),
+    *(
+        ({"store": {"storage": {"size": odd}}}, "spec.store.storage.size: expected a size from 100Mi to 64Ti such as 10Gi")
+        for odd in ("1Ei", "1e10", "1e400", "1.5Gi", "-1Gi", "0x10", 1e10)
     ),
     ({"nodeAgent": {"interval": "10"}}, "spec.nodeAgent.interval: expected a duration from 1s to 24h"),
     ({"nodeAgent": {"maxUnavailable": "0"}}, "spec.nodeAgent.maxUnavailable: expected a number or a percentage"),
@@ -120,6 +131,13 @@ RULED: list[tuple[dict[str, Any], str]] = [  # what takes a rule
         "spec.store.storage.size: expected a size from 100Mi to 64Ti such as 10Gi, got '65Ti'",
     ),
     ({"store": {"pod": {"labels": {"-": "x"}}}}, "spec.store.pod.labels: expected a label key"),
+    *(
+        (
+            {"nodeAgent": {"pod": {"resources": {"requests": {"memory": odd}}}}},
+            "spec.nodeAgent.pod.resources.requests[...]: expected a quantity from 0 to 64Ti such as 100m, 2 or 64Mi, got ",
+        )
+        for odd in ("999999999999999Ti", "65Ti", 10**14, "70368744177664.001")
+    ),
     ({"nodeAgent": {"interval": "25h"}}, "spec.nodeAgent.interval: expected a duration from 1s to 24h such as 10s, got '25h'"),
     ({"metrics": [{"name": "a"}, {"name": "a"}]}, "spec.metrics[1].name: expected each name once, got 'a' again"),
     ({"metrics": [{"name": "a", "unit": "\n"}]}, "spec.metrics[0].unit: expected a unit such as F/s, of 32 characters at most"),

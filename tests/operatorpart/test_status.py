@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from metricsoperator.reasons import Reason
-from metricsoperator.state import Condition, Status
+from metricsoperator.state import Condition, KeysState, Status, VolumeState
 from metricsoperator.status import Sight, invalid, observe
 from metricsoperator.trouble import Trouble
 
@@ -42,27 +42,27 @@ PULL = Trouble(Reason.IMAGE_NOT_PULLED, "check spec.image")
 
 # sight -> Ready, StoreAvailable, AgentsAvailable, Progressing, Degraded: status and reason
 CASES = [
-    ("all well", Sight(stateful_set=store(), daemon_set=agents()), "T:Ready T:Available T:Available F:UpToDate F:AsWanted"),
-    ("nothing yet", Sight(), "F:StoreNotReady F:StoreNotReady F:AgentsNotReady T:RollingOut F:AsWanted"),
+    ("all well", Sight(stateful_set=store(), daemon_set=agents()), "T:Ready T:Available T:Available F:UpToDate F:NoFaultKnown"),
+    ("nothing yet", Sight(), "F:StoreNotReady F:StoreNotReady F:AgentsNotReady T:RollingOut F:NoFaultKnown"),
     (
         "store starts",
         Sight(stateful_set=store(0), daemon_set=agents()),
-        "F:StoreNotReady F:StoreNotReady T:Available T:RollingOut F:AsWanted",
+        "F:StoreNotReady F:StoreNotReady T:Available T:RollingOut F:NoFaultKnown",
     ),
     (
         "store's numbers are of the generation before",
         Sight(stateful_set=store(seen=False), daemon_set=agents()),
-        "F:StoreNotReady F:StoreNotReady T:Available T:RollingOut F:AsWanted",
+        "F:StoreNotReady F:StoreNotReady T:Available T:RollingOut F:NoFaultKnown",
     ),
     (
         "store is replaced",
         Sight(stateful_set=store(rolled=False), daemon_set=agents()),
-        "T:Ready T:Available T:Available T:RollingOut F:AsWanted",
+        "T:Ready T:Available T:Available T:RollingOut F:NoFaultKnown",
     ),
     (
         "one agent of three lacks: none is tolerated of three (10 %)",
         Sight(stateful_set=store(), daemon_set=agents(2)),
-        "F:AgentsNotReady T:Available F:AgentsNotReady F:UpToDate F:AsWanted",
+        "F:AgentsNotReady T:Available F:AgentsNotReady F:UpToDate F:NoFaultKnown",
     ),
     (
         "three agents of forty lack: four are tolerated",
@@ -72,7 +72,7 @@ CASES = [
     (
         "no node",
         Sight(stateful_set=store(), daemon_set=agents(0, 0)),
-        "F:NoNodes T:Available F:NoNodes F:UpToDate F:AsWanted",
+        "F:NoNodes T:Available F:NoNodes F:UpToDate F:NoFaultKnown",
     ),
     (
         "image",
@@ -102,6 +102,80 @@ def test_conditions(sight: Sight, expected: str) -> None:
     found = observe(cluster(), sight, Status(), NOW)
     assert " ".join(f"{condition.status[0]}:{condition.reason}" for condition in found.conditions) == expected
     assert all(condition.message and condition.observed_generation == 1 for condition in found.conditions)
+
+
+PODS = Trouble(Reason.IMAGE_NOT_PULLED, "pod fritz-store-0: check spec.image")
+AGENT_PODS = Trouble(Reason.IMAGE_NOT_PULLED, "pod fritz-agent-x: check spec.image")
+DAMAGED = "Secret fritz-keys is damaged, private.key cannot be used: new keys"
+NAMES = Trouble(Reason.CLUSTER_RIGHTS_MISSING, "No names.")
+
+
+@pytest.mark.parametrize(
+    ("sight", "said"),
+    [
+        (Sight(stateful_set=store(), daemon_set=agents()), "No fault is known."),
+        (Sight(), "No fault is known. Ready says what is still waited for."),
+        (Sight(limits=[NAMES]), "No names."),
+        (Sight(troubles={"store": PODS}, limits=[NAMES]), "pod fritz-store-0: check spec.image. No names."),
+        (Sight(troubles={"store": FAULT, "agent": FAULT}, faults=[FAULT]), "may not"),
+        (Sight(troubles={"store": PODS, "agent": AGENT_PODS}), "pod fritz-store-0: check spec.image; the agents' pods too"),
+        (
+            Sight(stateful_set=store(), daemon_set=agents(), keys=KeysState(unusable=("private.key",), next_signs=NOW)),
+            f"{DAMAGED} sign from {NOW}",
+        ),
+        (
+            Sight(stateful_set=store(), daemon_set=agents(), keys=KeysState(unusable=("private.key",), old_ends=NOW)),
+            f"{DAMAGED} are made when the old ones stop to count, at {NOW}; a shorter spec.auth.keys.overlap is sooner",
+        ),
+    ],
+)
+def test_what_is_wrong_is_told_once(sight: Sight, said: str) -> None:
+    [degraded] = [each for each in observe(cluster(), sight, Status(), NOW).conditions if each.type == "Degraded"]
+    assert degraded.message == said
+
+
+def messages(sight: Sight, before: Status) -> dict[str, str]:
+    return {each.type: each.message for each in observe(cluster(), sight, before, NOW).conditions}
+
+
+def test_the_first_pods_are_started_and_later_ones_replaced() -> None:
+    first = messages(Sight(), Status())
+    assert first["Progressing"] == "Pods of the store and the agents are being started."
+    assert (first["StoreAvailable"], first["AgentsAvailable"]) == (
+        "The store is being started.",
+        "The agents are being started.",
+    )
+    before = observe(cluster(), Sight(stateful_set=store(), daemon_set=agents()), Status(), EARLIER)
+    later = messages(Sight(stateful_set=store(rolled=False), daemon_set=agents()), before)
+    assert later["Progressing"] == "Pods of the store are being replaced."
+
+
+def test_what_keeps_agents_from_being_made_is_told() -> None:
+    assert messages(Sight(stateful_set=store(), troubles={"agent": FAULT}), Status())["AgentsAvailable"] == "may not"
+
+
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [
+        (
+            "Bound",
+            "volume data still has 1Gi of 2Gi; nobody has begun: see whether a resizer of the StorageClass's driver runs",
+        ),
+        ("FileSystemResizePending", "with some drivers only for a new pod: `kubectl delete pod fritz-store-0`"),
+        ("Resizing", "Resizing: see the log of the driver's resizer, and `kubectl describe pvc`"),
+    ],
+)
+def test_a_volume_that_does_not_end_to_grow(state: str, says: str) -> None:
+    volume = VolumeState(name="data", requested="2Gi", capacity="1Gi", state=state)
+    sight = Sight(stateful_set=store(), daemon_set=agents(), volumes=(volume,))
+    before = observe(cluster(), sight, Status(), EARLIER)
+    assert [each.reason for each in before.conditions][3:] == ["VolumeGrowing", "NoFaultKnown"]
+    after = observe(cluster(), sight, before, NOW)
+    assert [each.reason for each in after.conditions][3:] == ["VolumeGrowing", "VolumeNotGrown"]
+    assert says in after.conditions[4].message
+    assert after.conditions[0].status == "True"
+    grown = Sight(stateful_set=store(), daemon_set=agents())
+    assert observe(cluster(), grown, after, NOW).conditions[4].reason == "NoFaultKnown"
 
 
 def test_paused_is_said() -> None:

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from metricsoperator.reasons import Reason
-from metricsoperator.trouble import answering, pending, refused, trouble, unmounted
+from metricsoperator.trouble import about_volumes, answering, pending, refused, trouble, unmounted
 
 MADE, LATER, AT_ONCE = "2026-01-01T00:00:00Z", 1767225660.0, 1767225601.0
 
@@ -49,8 +49,11 @@ def test_nothing_is_said_of_pods_that_were_just_made() -> None:
     assert trouble([pod(**UNSCHEDULABLE)], AT_ONCE) is None
 
 
-def event(reason: str, message: str, at: str = "2026-01-01T00:00:00Z", kind: str = "StatefulSet") -> dict[str, Any]:
-    return {"reason": reason, "message": message, "lastTimestamp": at, "involvedObject": {"kind": kind, "name": "fritz-store"}}
+def event(
+    reason: str, message: str, at: str = "2026-01-01T00:00:00Z", kind: str = "StatefulSet", by: str = "statefulset-controller"
+) -> dict[str, Any]:
+    about = {"kind": kind, "name": "fritz-store"}
+    return {"reason": reason, "message": message, "lastTimestamp": at, "involvedObject": about, "source": {"component": by}}
 
 
 def test_a_pod_that_goes_says_nothing() -> None:
@@ -105,7 +108,30 @@ def test_refused(message: str, reason: Reason, says: str) -> None:
 
 
 def test_unmounted() -> None:
-    found = unmounted([event("FailedMount", "Multi-Attach error", kind="Pod"), event("Unhealthy", "x", "2026-01-02T00:00:00Z")])
+    mount = event("FailedMount", "Multi-Attach error", kind="Pod", by="kubelet")
+    found = unmounted([mount, event("Unhealthy", "x", "2026-01-02T00:00:00Z")])
     assert found is not None
     assert (found.reason, "(Multi-Attach error)" in found.message) == (Reason.VOLUME_NOT_MOUNTED, True)
     assert unmounted([event("Unhealthy", "x")]) is None
+
+
+def test_what_others_say_of_our_objects_is_no_cause() -> None:
+    """Whoever may make Events can write what he likes, this much of it apart."""
+    assert refused([event("FailedCreate", "exceeded quota", by="somebody")]) is None
+    assert unmounted([event("FailedMount", "x", kind="Pod", by="statefulset-controller")]) is None
+    newer = {"reportingComponent": "kubelet", "source": {}}
+    assert unmounted([event("FailedMount", "x", kind="Pod") | newer]) is not None
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims", True),
+        ("0/1 nodes are available: 1 node(s) didn't find available persistent volumes to bind", True),
+        ("0/1 nodes are available: 1 Insufficient cpu", False),
+    ],
+)
+def test_a_pod_that_fits_nowhere_for_want_of_its_volume(message: str, expected: bool) -> None:
+    found = trouble([pod(conditions=[{"type": "PodScheduled", "reason": "Unschedulable", "message": message}])], LATER)
+    assert found is not None
+    assert about_volumes(*found) is expected

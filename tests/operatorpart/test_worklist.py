@@ -3,6 +3,7 @@ import asyncio
 import pytest
 
 from metricsoperator import worklist
+from metricsoperator.handlers import WORKERS
 from metricsoperator.worklist import Worklist
 
 
@@ -80,3 +81,25 @@ def test_the_earlier_of_two_wishes_stands(monkeypatch: pytest.MonkeyPatch) -> No
         assert await nothing_waits(work)
 
     asyncio.run(play())
+
+
+def test_keys_that_fail_hold_up_no_others() -> None:
+    async def play() -> None:
+        work = make()
+        work.add_later = lambda key, seconds: None  # type: ignore[method-assign]
+        broken = [f"broken {number}" for number in range(50)]
+        for key in broken:
+            work.add(key)
+            await taken(work)
+            work.done(key, failed=True)
+        for key in [*broken, "good"]:
+            work.add(key)
+        for _ in range(worklist.FAILING):
+            assert (await taken(work)).startswith("broken")
+        assert await taken(work) == "good"
+        assert await nothing_waits(work), "the others have their share"
+        work.done("broken 0", failed=True)
+        assert await taken(work) == "broken 4"
+
+    asyncio.run(play())
+    assert worklist.FAILING < WORKERS

@@ -10,23 +10,33 @@
 
 {{- define "metricscluster.selector" -}}
 app.kubernetes.io/name: metricscluster
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: operator
+{{- end }}
+
+{{- define "metricscluster.podLabels" -}}
+{{ include "metricscluster.selector" . }}
+app.kubernetes.io/part-of: metricscluster
 {{- end }}
 
 {{/* Labels of an object of the release that is not the operator's. */}}
 {{- define "metricscluster.shared" -}}
 app.kubernetes.io/name: metricscluster
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/version: {{ include "metricscluster.tag" . | quote }}
 app.kubernetes.io/part-of: metricscluster
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | quote }}
 {{- end }}
 
 {{- define "metricscluster.labels" -}}
 {{ include "metricscluster.shared" . }}
 app.kubernetes.io/component: operator
+{{- end }}
+
+{{/* Labels of ours and of the values, (list "app: x" .Values.labels): one of each name, and ours win. */}}
+{{- define "metricscluster.merged" -}}
+{{ merge (fromYaml (index . 0)) (index . 1) | toYaml }}
 {{- end }}
 
 {{- define "metricscluster.tag" -}}
@@ -43,11 +53,6 @@ app.kubernetes.io/component: operator
 {{- if and .Values.metricsCluster.enabled .Values.crds.install (not (.Capabilities.APIVersions.Has "metricscluster.io/v1alpha1/MetricsCluster")) -}}
 first
 {{- end }}
-{{- end }}
-
-{{/* The MetricsCluster that `helm test` asks; empty: none. */}}
-{{- define "metricscluster.tested" -}}
-{{ .Values.tests.metricsCluster | default (ternary .Values.metricsCluster.name "" .Values.metricsCluster.enabled) }}
 {{- end }}
 
 {{- define "metricscluster.podSecurity" -}}
@@ -69,8 +74,42 @@ capabilities:
 {{/* By which the pods of a hook are found: (list . "wait"). */}}
 {{- define "metricscluster.hook" -}}
 app.kubernetes.io/name: metricscluster
-app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
+app.kubernetes.io/instance: {{ (index . 0).Release.Name | quote }}
 app.kubernetes.io/component: {{ index . 1 }}
+{{- end }}
+
+{{/* What the pods of hooks share: where they run, and with the operator's ServiceAccount. */}}
+{{- define "metricscluster.hookPod" -}}
+serviceAccountName: {{ include "metricscluster.operator" . | quote }}
+automountServiceAccountToken: true
+enableServiceLinks: false
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.operator.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.operator.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext: {{- include "metricscluster.podSecurity" . | nindent 2 }}
+{{- end }}
+
+{{- define "metricscluster.hookContainer" -}}
+image: {{ include "metricscluster.image" . | quote }}
+imagePullPolicy: {{ .Values.image.pullPolicy | quote }}
+resources:
+  requests: {cpu: 10m, memory: 32Mi, ephemeral-storage: "0"}
+  limits: {cpu: 500m, memory: 64Mi, ephemeral-storage: 16Mi}
+securityContext: {{- include "metricscluster.containerSecurity" . | nindent 2 }}
+{{- end }}
+
+{{/* kube-score would have images pulled at each start, "to always get the image you want". Tags here are of versions, or the value
+     digest says it for good; and where the registry is away, pods whose image is on their node still start. */}}
+{{- define "metricscluster.judged" -}}
+{{- if ne .Values.image.pullPolicy "Always" -}}
+kube-score/ignore: container-image-pull-policy
+{{- end }}
 {{- end }}
 
 {{- define "metricscluster.toApiServer" -}}

@@ -217,7 +217,11 @@ def agent_config(cluster: MetricsCluster, places: AgentPlaces) -> dict[str, Any]
     if server := places.pods:
         made["pods"] = server.settings | {"labels": list(agent.containers.labels)}
     if agent.statsd.enabled and places.statsd_address:
-        made["statsd"] = {"address": places.statsd_address, "series-per-pod": agent.statsd.series_per_pod}
+        made["statsd"] = {
+            "address": places.statsd_address,
+            "series-per-pod": agent.statsd.series_per_pod,
+            "bytes-per-pod": agent.statsd.bytes_per_pod,
+        }
     if agent.textfile.directory:
         made["textfile"] = {"directory": str(PurePosixPath(places.root) / agent.textfile.directory.lstrip("/"))}
     if agent.scrape.enabled and places.pods:
@@ -225,6 +229,7 @@ def agent_config(cluster: MetricsCluster, places: AgentPlaces) -> dict[str, Any]
             "enabled": True,
             "interval": _seconds(agent.scrape.interval or agent.interval),
             "series-per-pod": agent.scrape.series_per_pod,
+            "bytes-per-pod": agent.scrape.bytes_per_pod,
         }
     return made
 

@@ -8,6 +8,7 @@ import msgspec
 
 from metricsoperator import names
 from metricsoperator.spec import MetricsCluster
+from metricwire.errors import BadInput
 
 Manifest = dict[str, Any]
 
@@ -20,11 +21,22 @@ class Site:
     tag: str
     mount_propagation: str = "HostToContainer"
     cluster_roles: str = ""  # how the names of the chart's ClusterRoles begin; "": there are none that we may bind
+    registries: tuple[str, ...] = ()  # that resources may name besides; none: all
 
 
 def image(cluster: MetricsCluster, component: str, site: Site) -> str:
     """The image of a part."""
     return f"{cluster.spec.image.registry or site.registry}/metricscluster-{component}:{version(cluster, site)}"
+
+
+def check_registry(cluster: MetricsCluster, site: Site) -> None:
+    """BadInput where the resource names a registry that is not allowed here."""
+    named = cluster.spec.image.registry
+    if named in ("", site.registry) or not site.registries:
+        return
+    if not any(f"{named}/".startswith(f"{allowed}/") for allowed in site.registries):
+        allowed = f"nothing, {site.registry} or a registry that the operator's settings allow ({', '.join(site.registries)})"
+        raise BadInput(f"spec.image.registry: expected {allowed}, got {named!r}")
 
 
 def version(cluster: MetricsCluster, site: Site) -> str:

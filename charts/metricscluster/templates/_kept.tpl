@@ -1,0 +1,51 @@
+{{/* Helm takes an object that is there already, but is not in the last manifest of the release, as it is: what the values say of
+     it is ignored, without a word. That is so of what `helm uninstall` kept, and of the MetricsCluster that the first installation
+     made as a hook. These refuse to go on where the values say something else. */}}
+
+{{/* Whether Helm takes an object for the release's own: (list . found). Of others it says itself that they are not. */}}
+{{- define "metricscluster.ours" -}}
+{{- $told := dig "metadata" "annotations" dict (index . 1) }}
+{{- if and (eq (get $told "meta.helm.sh/release-name") (index . 0).Release.Name) (eq (get $told "meta.helm.sh/release-namespace") (index . 0).Release.Namespace) -}}
+ours
+{{- end }}
+{{- end }}
+
+{{- define "metricscluster.checkDefinition" -}}
+{{- $found := lookup "apiextensions.k8s.io/v1" "CustomResourceDefinition" "" "metricsclusters.metricscluster.io" }}
+{{- if and .Release.IsInstall (include "metricscluster.ours" (list . $found)) }}
+{{- $wanted := .Files.Get "files/crd.yaml" | fromYaml }}
+{{- if ne (toJson (index $wanted.spec.versions 0).schema) (toJson (index $found.spec.versions 0).schema) }}
+{{- fail (printf "the CustomResourceDefinition that is in the cluster is another than this chart's, and `helm install` would leave it so. Change it, then install again:\n\n  helm template %s <this chart> --namespace %s --show-only templates/crd.yaml | kubectl apply --server-side --force-conflicts -f -\n" .Release.Name .Release.Namespace) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "metricscluster.checkResource" -}}
+{{- $name := .Values.metricsCluster.name }}
+{{- $found := lookup "metricscluster.io/v1alpha1" "MetricsCluster" .Release.Namespace $name }}
+{{- $upgraded := hasKey (dig "metadata" "annotations" dict $found) "metricscluster.io/release-revision" }}
+{{- if and (include "metricscluster.ours" (list . $found)) (or .Release.IsInstall (not $upgraded)) }}
+{{- with include "metricscluster.differences" (list "" .Values.metricsCluster.spec $found.spec) | trim }}
+{{- $patch := dict "spec" $.Values.metricsCluster.spec | toJson | replace "'" "'\\''" }}
+{{- fail (printf "MetricsCluster %s is there already, and is not as metricsCluster.spec says: Helm takes it into the release and would leave it as it is in %s. Change it, then do this again; later upgrades change it themselves:\n\n  kubectl --namespace %s patch metricscluster %s --type=merge --patch '%s'\n" $name (splitList "\n" . | join ", ") $.Release.Namespace $name $patch) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* A line for each field of (list path wanted found) that is not as wanted; what is wanted of no field may be anything. */}}
+{{- define "metricscluster.differences" -}}
+{{- $path := index . 0 }}
+{{- $wanted := index . 1 }}
+{{- $found := index . 2 }}
+{{- if and (kindIs "map" $wanted) (kindIs "map" $found) }}
+{{- range $name, $value := $wanted }}
+{{- include "metricscluster.differences" (list (printf "%s.%s" $path $name) $value (get $found $name)) }}
+{{- end }}
+{{- else if and (kindIs "slice" $wanted) (kindIs "slice" $found) (eq (len $wanted) (len $found)) }}
+{{- range $number, $value := $wanted }}
+{{- include "metricscluster.differences" (list (printf "%s[%d]" $path $number) $value (index $found $number)) }}
+{{- end }}
+{{- else if ne (toJson $wanted) (toJson $found) }}
+{{ printf "spec%s" $path }}
+{{- end }}
+{{- end }}
