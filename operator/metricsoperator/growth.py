@@ -1,7 +1,7 @@
 """The store's volume: grown in its claim, then in the StatefulSet's template, which is made anew around the running pod.
 
 A template for claims cannot be changed, so the StatefulSet is deleted with its pod left alone (`orphan`) and applied again with
-the size that is wanted; its controller adopts the pod. Ended in between, the next turn finds no StatefulSet and makes it, and if
+the size that is wanted; its controller adopts the pod. Ended in between, the next turn finds no StatefulSet and makes it; if
 the MetricsCluster is gone by then, metricsoperator.orphans deletes the pod. What a class refuses, and a size below the present
 one, changes nothing and is told.
 """

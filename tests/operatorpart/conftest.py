@@ -114,9 +114,7 @@ class Server:
     async def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
         return copy.deepcopy(self.items.get((kind, namespace, name)))
 
-    async def list(
-        self, kind: str, namespace: str, labels: str, fields: str = "", keep: Keep = everything
-    ) -> list[Manifest]:
+    async def list(self, kind: str, namespace: str, labels: str, fields: str = "", keep: Keep = everything) -> list[Manifest]:
         found = [item for (of, where, _), item in self.items.items() if of == kind and namespace in ("", where)]
         if labels:
             wanted = dict(pair.split("=") for pair in labels.split(","))
