@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from metricstore.disk.archive import Archive
 from metricstore.disk.archiverows import ArchiveRows
-from metricstore.disk.blocks import Blocks, WindowKey
+from metricstore.disk.blocks import Blocks, Stretch
+from metricstore.disk.formats import merged_windows
 from metricstore.memory.registry import Registry
-from metricstore.memory.window import SLOTS, begin
+from metricstore.memory.window import SHIFT, SLOTS, begin
 from metricstore.reading import Totals
 from metricwire.samples import SeriesKey
 
@@ -30,29 +31,40 @@ class Host(NamedTuple):
     keys: list[SeriesKey]
 
 
-def due(blocks: Blocks, before: int) -> list[list[WindowKey]]:
-    """The windows that ended before that time (seconds), by day, whole days only."""
-    days: dict[int, list[WindowKey]] = {}
-    for frequency, index in blocks.windows():
-        end = begin(frequency, index + 1) + frequency
-        days.setdefault((end - 1) // DAY, []).append((frequency, index))
-    return [windows for day, windows in sorted(days.items()) if (day + 1) * DAY <= before]
+def due(blocks: Blocks, before: int) -> list[list[Stretch]]:
+    """What ended before that time (seconds), by day, whole days only. Windows that are merged, or would be, go together."""
+    days: dict[int, list[Stretch]] = {}
+    for stretch in blocks.stretches():
+        days.setdefault((whole(stretch).end - 1) // DAY, []).append(stretch)
+    return [stretches for day, stretches in sorted(days.items()) if (day + 1) * DAY <= before]
 
 
-def write(archive: Archive, blocks: Blocks, windows: Sequence[WindowKey], hosts: Mapping[str, Sequence[Host]]) -> None:
-    """Put what the windows hold into the archive: `hosts` by cluster, by name of the host. OSError leaves the blocks."""
+def whole(stretch: Stretch) -> Stretch:
+    """What the windows are merged to."""
+    windows = merged_windows(stretch.frequency)
+    return Stretch(stretch.frequency, stretch.window // windows * windows, windows)
+
+
+def gone(frequency: int, before: int) -> int:
+    """The end (seconds) of what is archived of that frequency when all is that ended before that time."""
+    kept = (before - frequency) // frequency >> SHIFT  # the first window that stays
+    return begin(frequency, whole(Stretch(frequency, kept)).window) + frequency
+
+
+def write(archive: Archive, blocks: Blocks, stretches: Sequence[Stretch], hosts: Mapping[str, Sequence[Host]]) -> None:
+    """Put what the stretches hold into the archive: `hosts` by cluster, by name of the host. OSError leaves the blocks."""
     for cluster, here in hosts.items():
-        archive.write(cluster, (_rows(blocks, windows, host) for host in here))
+        archive.write(cluster, (_rows(blocks, stretches, host) for host in here))
 
 
-def _rows(blocks: Blocks, windows: Sequence[WindowKey], host: Host) -> ArchiveRows:
+def _rows(blocks: Blocks, stretches: Sequence[Stretch], host: Host) -> ArchiveRows:
     parts = []
-    for frequency, index in windows:
-        rows = blocks.read((frequency, index), host.numbers)
+    for stretch in stretches:
+        rows = blocks.read(stretch, host.numbers)
         at, columns = np.nonzero(~np.isnan(rows.values))
         series = np.searchsorted(host.numbers, rows.numbers[at])
-        stamps = (index * SLOTS + columns) * frequency + rows.phases[at]
-        parts.append((series, stamps, np.full(len(at), frequency, np.int64), rows.values[at, columns]))
+        stamps = (rows.windows[at] * SLOTS + columns) * stretch.frequency + rows.phases[at]
+        parts.append((series, stamps, np.full(len(at), stretch.frequency, np.int64), rows.values[at, columns]))
     series, stamps, frequencies, values = (np.concatenate(column) for column in zip(*parts, strict=True))
     return ArchiveRows(host.keys, series, stamps, frequencies, values)
 

@@ -22,7 +22,7 @@ from metricstore.disk.files import Files
 from metricstore.disk.formats import Columns
 from metricstore.holdings import Holdings
 from metricstore.memory.registry import NO_NUMBERS
-from metricstore.reading import Reader, Totals
+from metricstore.reading import Groups, Reader, Totals
 from metricstore.recovery import Recovered, Recovery
 from metricstore.settings import Limits, Metric
 from metricstore.steadyclock import SteadyClock
@@ -100,6 +100,11 @@ class Engine:
         return self._upkeep.seals
 
     @property
+    def merges(self) -> int:
+        """Times that single blocks were merged."""
+        return self._upkeep.merges
+
+    @property
     def generation(self) -> int:
         """Another one whenever series or labels have come or gone."""
         return self.registry.generation
@@ -171,7 +176,7 @@ class Engine:
         held = self.head.series.has_samples(numbers)
         return numbers if held.all() else numbers[held]
 
-    def read(self, groups: Sequence[Ints], start: int, end: int, points_max: int) -> Iterator[Totals]:
+    def read(self, groups: Groups, start: int, end: int, points_max: int) -> Iterator[Totals]:
         """Sums of groups of series that hold samples: see Reader.totals."""
         return self._reader.totals(groups, start, end, points_max)
 
@@ -222,13 +227,16 @@ class Engine:
         first, last = (series.times(numbers, series.slots(numbers, edge[numbers])) for edge in (series.first, series.last))
         return list(zip(first.tolist(), (last + step).tolist(), step.tolist(), strict=True))
 
-    def fresh_columns(self, intervals: int, cluster: str = "", host: str = "", *part: str) -> tuple[Ints, Ints, Floats]:
+    def fresh_columns(
+        self, intervals: int, cluster: str = "", host: str = "", *part: str, interval: int = 1
+    ) -> tuple[Ints, Ints, Floats]:
         """Number, timestamp and value of the last sample of every series that is at most so many of its intervals old.
 
-        Of one host in every cluster, or in the one named, if it is named; of the part of it with that path (Place.path).
+        Of one host in every cluster, or in the one named, if it is named; of the part of it with that path (Place.path). One
+        whose samples come more often than every `interval` seconds counts as if they came as often.
         """
         numbers = self._of_host(cluster, host, part) if host else np.flatnonzero(self.alive)
-        return self.head.latest(numbers, int(self._clock()), intervals)
+        return self.head.latest(numbers, int(self._clock()), intervals, interval)
 
     def _of_host(self, cluster: str, host: str, part: tuple[str, ...]) -> Ints:
         levels = (self.registry.find((name, host, *part)) for name in ([cluster] if cluster else self.clusters()))
@@ -241,12 +249,16 @@ class Engine:
     # Keeping: see Upkeep
 
     async def keep(self) -> None:
-        """Seal and expire what is due; called from time to time. OSError when the disk refuses: what was, stays."""
+        """Seal, expire and merge what is due; called from time to time. OSError when the disk refuses: what was, stays."""
         await self._upkeep.keep()
 
     async def seal(self) -> None:
         """Put all that memory holds into blocks, and forget the log that led to it. OSError leaves what was."""
         await self._upkeep.seal()
+
+    async def merge(self) -> bool:
+        """Merge blocks for a while; whether there was anything to do. OSError leaves what was."""
+        return await self._upkeep.merge()
 
     async def hold(self) -> Backup:
         """The files of the data folder as they are now, for a copy. OSError."""
@@ -257,7 +269,7 @@ class Engine:
         return await self._upkeep.free(paths, before)
 
     def expire_now(self) -> int:
-        """Forget what is past the retention; how many windows and blocks went. OSError when the disk refuses."""
+        """Forget what is past the retention; how many windows and stretches went. OSError when the disk refuses."""
         return self._upkeep.expire_now()
 
     async def close(self) -> None:

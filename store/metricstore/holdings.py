@@ -7,9 +7,11 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from metricstore import sealing
+import numpy as np
+
+from metricstore import archiving, sealing
 from metricstore.disk.archive import Archive
-from metricstore.disk.blocks import Blocks
+from metricstore.disk.blocks import Blocks, Stretch
 from metricstore.disk.catalogue import Catalogue
 from metricstore.disk.checkpoint import Checkpoint
 from metricstore.disk.commits import Batch, Commits, Repeated
@@ -192,11 +194,25 @@ class Holdings:
             self.head.drop(window)
         return len(windows)
 
+    def drop_windows(self, stretch: Stretch) -> None:
+        """Drop the windows in memory that are of the stretch."""
+        for index in range(stretch.window, stretch.window + stretch.windows):
+            window = self.head.windows.get((stretch.frequency, index))
+            if window is not None:
+                self.head.drop(window)
+
     def forget_before(self, before: int) -> None:
-        """Nothing that ended before that time is left: series that had nothing else make room for others."""
-        if not (self.commits.waiting or self._takers):  # these may be of series that hold nothing yet
-            self.head.cut(self.registry.numbers(), before)
-            self.forget_empty()
+        """Nothing that ended before that time is left: series that had nothing else make room for others.
+
+        Of what is archived something may be left that was merged with what ended later.
+        """
+        if self.commits.waiting or self._takers:  # these may be of series that hold nothing yet
+            return
+        numbers = self.registry.numbers()
+        steps = self.head.series.step[numbers]
+        for step in np.unique(steps[steps > 0]).tolist():
+            self.head.cut(numbers[steps == step], archiving.gone(step, before) if self.archived else before)
+        self.forget_empty()
 
     def forget_empty(self) -> None:
         """Series whose samples are all gone make room for others."""

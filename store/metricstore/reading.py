@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from metricstore.disk.blocks import Blocks
+from metricstore.disk.blocks import Blocks, Stretch
 from metricstore.memory.head import Head
-from metricstore.memory.window import NAN_BITS, SHIFT, SLOTS, begin
+from metricstore.memory.window import NAN_BITS, SHIFT, SLOTS, Bits, begin
 from metricstore.numeric import kernels
 from metricwire.errors import TooLarge
 
@@ -18,6 +18,7 @@ TURN_POINTS = 2_000_000  # values that are read between two turns of others
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Places = NDArray[np.int32]
 
 
 class Span(NamedTuple):
@@ -28,6 +29,33 @@ class Span(NamedTuple):
     slot: Ints
     slots: Ints
     series: Ints
+
+
+class Groups(NamedTuple):
+    """Series in groups: the k-th is numbers[begins[k] : begins[k] + sizes[k]]. None is empty."""
+
+    numbers: Ints
+    begins: Ints
+    sizes: Ints
+
+    @staticmethod
+    def of(parts: Sequence[Ints]) -> "Groups":
+        """One of each part."""
+        sizes = np.fromiter(map(len, parts), np.int64, len(parts))
+        return Groups(np.concatenate([_NO_NUMBERS, *parts]), np.cumsum(sizes) - sizes, sizes)
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def group(self, place: int) -> Ints:
+        """The series of one."""
+        return self.numbers[self.begins[place] : self.begins[place] + self.sizes[place]]
+
+    def some(self, places: Ints) -> Ints:
+        """The series of some groups, in ascending order of these, one after another."""
+        if len(places) and places[-1] - places[0] + 1 == len(places):
+            return self.numbers[self.begins[places[0]] : self.begins[places[-1]] + self.sizes[places[-1]]]
+        return np.concatenate([_NO_NUMBERS, *(self.group(place) for place in places.tolist())])
 
 
 class Totals(NamedTuple):
@@ -48,102 +76,109 @@ class Reader:
     def __init__(self, head: Head, blocks: Blocks) -> None:
         self._head, self._blocks = head, blocks
 
-    def span(self, numbers: Ints, at: Ints, start: int, end: int) -> Span:
+    def span(self, groups: Groups, start: int, end: int) -> Span:
         """What reading groups from `start` up to, not including, `end` (seconds) means, for series that have samples.
 
-        `at`: where in `numbers` each group begins. A group begins no earlier than its first sample, ends no later than after
-        its last one, and may be empty.
+        A group begins no earlier than its first sample, ends no later than after its last one, and may be empty.
         """
-        series, sizes = self._head.series, np.diff(at, append=len(numbers))
+        numbers, at, sizes = groups
+        series = self._head.series
         vague = numbers[(series.vague[numbers] > 0) & (series.first[numbers] > start)]
         for number in vague[:FIRSTS_FOUND].tolist():
             self._find_first(number)
-        first = series.times(numbers, series.slots(numbers, series.first[numbers]))
-        begins = np.maximum(start, first)
-        slots = series.slots(numbers, begins)
-        step = series.step[numbers].astype(np.int64)
-        last = series.slots(numbers, series.last[numbers])
-        ends = slots + np.clip(-((begins - end) // step), 0, np.maximum(last + 1 - slots, 0))
-        slot = np.minimum.reduceat(slots, at)
-        earliest = np.where(slots == np.repeat(slot, sizes), begins, np.iinfo(np.int64).max)
-        return Span(step[at], np.minimum.reduceat(earliest, at), slot, np.maximum.reduceat(ends, at) - slot, sizes)
+        columns = (series.step, series.phase, series.first, series.last)
+        starts, slot, slots = kernels.spans(numbers, at, *columns, start, end)
+        return Span(series.step[numbers[at]].astype(np.int64), starts, slot, slots, sizes)
 
     def _find_first(self, number: int) -> None:
         """Let the table know when the first sample of a series is."""
         series, one = self._head.series, np.array([number])
         frequency, phase = int(series.step[number]), int(series.phase[number])
         slot, last = (int(series.slots(one, edge[one])[0]) for edge in (series.first, series.last))
-        for index in range(slot >> SHIFT, (last >> SHIFT) + 1):
-            array, (row, *_) = self._rows(frequency, index, one)
-            if array is not None and row >= 0 and array[row].any():
-                series.first[number] = (index * SLOTS + int(np.flatnonzero(array[row])[0])) * frequency + phase
+        for stretch, array, (row, *_) in self._arrays(frequency, slot >> SHIFT, last >> SHIFT, one):
+            from_here = max(0, slot - stretch.window * SLOTS)  # what was before is past the retention
+            if row >= 0 and array[row, from_here:].any():
+                first = stretch.window * SLOTS + from_here + int(np.flatnonzero(array[row, from_here:])[0])
+                series.first[number] = first * frequency + phase
                 break
         series.vague[number] = 0
 
-    def totals(self, groups: Sequence[Ints], start: int, end: int, points_max: int) -> Iterator[Totals]:
+    def totals(self, groups: Groups, start: int, end: int, points_max: int) -> Iterator[Totals]:
         """The sums of each group, some at a time. TooLarge when they would cost more than `points_max`."""
-        if not groups:
+        if not len(groups):
             return
-        numbers = np.concatenate(groups)
-        at = np.zeros(len(groups), np.int64)
-        np.cumsum([len(one) for one in groups[:-1]], out=at[1:])
-        span = self.span(numbers, at, start, end)
+        span = self.span(groups, start, end)
         points = (span.slots + SERIES_POINTS) * span.series
         if points.sum() > points_max:
             raise TooLarge(
                 f"cannot read {(span.slots * span.series).sum()} values of {span.series.sum()} series: more than {points_max} "
                 f"are left of what one request may read (limits.points; a series counts as {SERIES_POINTS} besides)"
             )
-        moved = np.maximum.reduceat(self._head.series.moved[numbers], at).astype(bool)  # blocks may hold these on other grids
+        moved = np.maximum.reduceat(self._head.series.moved[groups.numbers], groups.begins).astype(
+            bool
+        )  # blocks may hold these on other grids
         for place in np.flatnonzero(moved).tolist():
-            yield self._from_samples(place, groups[place], Span(*(column[place] for column in span)))
-        turn = np.cumsum(points) // TURN_POINTS
-        keys = np.stack([turn, span.frequency, span.slot, span.slots])[:, ~moved]
-        places = np.flatnonzero(~moved)
-        alike = bool(len(places)) and (keys == keys[:, :1]).all()
-        for key in keys[:, :1].T if alike else np.unique(keys, axis=1).T:
-            here = places if alike else places[(keys == key[:, None]).all(axis=0)]
-            _, frequency, slot, slots = key.tolist()
-            chosen = numbers if len(here) == len(groups) else np.concatenate([groups[place] for place in here.tolist()])
-            values = self._sums(frequency, slot, slots, chosen, span.series[here])
-            yield Totals(here, frequency, span.start[here], values)
+            yield self._from_samples(place, groups.group(place), Span(*(column[place] for column in span)))
+        keys = np.stack([span.frequency, span.slot, span.slots])
+        turn = np.where(moved, -1, np.cumsum(points) // TURN_POINTS)
+        for number in range(int(turn.max()) + 1):
+            places = np.flatnonzero(turn == number)
+            alike = bool(len(places)) and bool((keys[:, places] == keys[:, places[:1]]).all())
+            for key in keys[:, places[:1]].T if alike else np.unique(keys[:, places], axis=1).T:
+                here = places if alike else places[(keys[:, places] == key[:, None]).all(axis=0)]
+                frequency, slot, slots = key.tolist()
+                values = self._sums(frequency, slot, slots, groups.some(here), span.series[here])
+                yield Totals(here, frequency, span.start[here], values)
 
     def _sums(self, frequency: int, slot: int, slots: int, numbers: Ints, sizes: Ints) -> Floats:
         """(groups, slots) from that slot on; `sizes`: how many of the numbers are each group."""
         offsets = np.zeros(len(sizes) + 1, np.int64)
         np.cumsum(sizes, out=offsets[1:])
-        out = np.empty((len(sizes), slots))
-        for index in range(slot >> SHIFT, (slot + slots - 1 >> SHIFT) + 1):
-            array, rows = self._rows(frequency, index, numbers)
-            low, high = max(slot, index * SLOTS), min(slot + slots, (index + 1) * SLOTS)
-            part = out[:, low - slot : high - slot]
-            if array is None:
-                part[:] = np.nan
-            else:
-                kernels.sums(array, rows, offsets, low - index * SLOTS, high - index * SLOTS, part)
+        out = np.full((len(sizes), slots), np.nan)
+        for stretch, array, rows in self._arrays(frequency, slot >> SHIFT, slot + slots - 1 >> SHIFT, numbers):
+            begins, ends = stretch.window * SLOTS, (stretch.window + stretch.windows) * SLOTS
+            low, high = max(slot, begins), min(slot + slots, ends)
+            kernels.sums(array, rows, offsets, low - begins, high - begins, out[:, low - slot : high - slot])
         return out
 
-    def _rows(self, frequency: int, index: int, numbers: Ints) -> tuple[NDArray[np.uint64] | None, NDArray[np.int32]]:
-        """An array that holds the series' values in that window, and the row of each in it; no array: nothing there."""
-        window = self._head.windows.get((frequency, index))
-        sealed = (frequency, index) in self._blocks
-        if window is not None and (window.complete or not sealed):
-            return window.array, np.where(numbers < window.capacity, numbers, kernels.NO_ROW).astype(np.int32)
-        if not sealed:
+    def _arrays(self, frequency: int, index: int, last: int, numbers: Ints) -> Iterator[tuple[Stretch, Bits, Places]]:
+        """Where there is something from that window to the last one, stretch by stretch: an array (rows, slots of the stretch)
+        that holds the series' values, and the row of each in it. Of the same slot the later one counts."""
+        windows = {
+            at: window
+            for (one, at), window in self._head.windows.items()
+            if one == frequency and index <= at <= last and (window.complete or (one, at) not in self._blocks)
+        }
+        sealed = [one for one in self._blocks.between(frequency, index, last) if one.windows > 1 or one.window not in windows]
+        for stretch in sorted([*sealed, *(Stretch(frequency, at) for at in windows)]):
+            window = windows.get(stretch.window) if stretch.windows == 1 else None
+            if window is None:
+                array, rows = self._sealed(stretch, numbers)
+                if array is not None:
+                    yield stretch, array, rows
+            else:
+                yield stretch, window.array, np.where(numbers < window.capacity, numbers, kernels.NO_ROW).astype(np.int32)
+
+    def _sealed(self, stretch: Stretch, numbers: Ints) -> tuple[Bits | None, Places]:
+        """What blocks have of the stretch, and late samples over it; see `_arrays`."""
+        rows = self._blocks.read(stretch, numbers)
+        keys = ((stretch.frequency, stretch.window + at) for at in range(stretch.windows))
+        late = [self._head.windows[key] for key in keys if key in self._head.windows]
+        kept = np.unique(numbers if late else rows.numbers)
+        if not len(kept):
             return None, _NO_ROWS
-        kept = self._blocks.read((frequency, index), numbers)
-        values = kept.values
-        if window is not None:
-            kept_numbers = np.union1d(kept.numbers, numbers)
-            values = np.full((len(kept_numbers), SLOTS), np.nan)
-            values[np.searchsorted(kept_numbers, kept.numbers)] = kept.values
-            over = window.values(kept_numbers[kept_numbers < window.capacity], slice(None))
-            values[: len(over)] = np.where(np.isnan(over), values[: len(over)], over)
-            kept = kept._replace(numbers=kept_numbers)
-        if not len(kept.numbers):
-            return None, _NO_ROWS
-        rows = np.minimum(np.searchsorted(kept.numbers, numbers), len(kept.numbers) - 1)
-        return values.view(np.uint64) ^ NAN_BITS, np.where(kept.numbers[rows] == numbers, rows, kernels.NO_ROW).astype(np.int32)
+        if len(rows.numbers) == len(kept) * stretch.windows and not late:
+            values = rows.values
+        else:
+            values = np.full((len(kept), stretch.windows, SLOTS), np.nan)
+            values[np.searchsorted(kept, rows.numbers), rows.windows - stretch.window] = rows.values
+            for window in late:
+                over = window.values(kept[kept < window.capacity], slice(None))
+                under = values[: len(over), window.index - stretch.window]
+                under[:] = np.where(np.isnan(over), under, over)
+        at = np.minimum(np.searchsorted(kept, numbers), len(kept) - 1)
+        places = np.where(kept[at] == numbers, at, kernels.NO_ROW).astype(np.int32)
+        return values.reshape(len(kept), -1).view(np.uint64) ^ NAN_BITS, places
 
     # Series that changed their grid
 
@@ -163,13 +198,15 @@ class Reader:
     def samples(self, number: int, start: int, end: int) -> Iterator[tuple[Ints, Floats]]:
         """Timestamps and values of one series about that time (seconds), from wherever they are; later ones count."""
         one = np.array([number])
-        for frequency, index in reversed(self._blocks.windows()):  # coarse grids first: the series moved to a finer one
-            if begin(frequency, index) < end and begin(frequency, index + 1) > start:
-                rows = self._blocks.read((frequency, index), one)
-                if len(rows.numbers):
-                    columns = np.flatnonzero(~np.isnan(rows.values[0]))
-                    yield (index * SLOTS + columns) * frequency + int(rows.phases[0]), rows.values[0][columns]
+        for stretch in reversed(self._blocks.stretches()):  # coarse grids first: the series moved to a finer one
+            if begin(stretch.frequency, stretch.window) < end and stretch.end > start + stretch.frequency:
+                rows = self._blocks.read(stretch, one)
+                at, columns = np.nonzero(~np.isnan(rows.values))
+                if len(at):
+                    slots = rows.windows[at] * SLOTS + columns
+                    yield slots * stretch.frequency + rows.phases[at], rows.values[at, columns]
         yield from self._head.samples(number)
 
 
+_NO_NUMBERS = np.zeros(0, np.int64)
 _NO_ROWS = np.full(1, kernels.NO_ROW, np.int32)

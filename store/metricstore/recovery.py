@@ -11,6 +11,7 @@ from metricstore.disk import formats
 from metricstore.disk.commits import NO_SAMPLES, Batch
 from metricstore.disk.formats import CHUNK_SERIES, Columns, Damaged, Freed, Kind, State
 from metricstore.disk.log import Record
+from metricstore.disk.rows import Rows
 from metricstore.holdings import Holdings
 from metricstore.memory.registry import NO_NUMBERS
 from metricstore.memory.window import SLOTS, begin
@@ -40,7 +41,7 @@ class Recovery:
         it.blocks.scan()
         state = it.checkpoint.read()
         self._read_names(state.given if state else 0)
-        if state is None and it.blocks.windows():
+        if state is None and it.blocks.stretches():
             if not it.log.whole:  # else the first sealing was cut short
                 it.on_damage("cannot read the checkpoint: what blocks hold is found from the blocks")
             state = self._state_of_blocks()
@@ -104,29 +105,34 @@ class Recovery:
                 series.moved[number] = 1
         if series.moved[numbers].any():
             return  # blocks have rows that belong to no grid in memory: they are read from there
-        for frequency, index in it.blocks.windows():
-            if begin(frequency, index + 1) > it.newest - SLOTS * frequency:
+        for stretch in it.blocks.stretches():
+            frequency, index, windows = stretch
+            if windows == 1 and begin(frequency, index + 1) > it.newest - SLOTS * frequency:
                 sealing.load(head.open(frequency, index), it.blocks)
 
     def _state_of_blocks(self) -> State:
         """What the blocks themselves say of their series."""
         series, blocks = self._it.head.series, self._it.blocks
         series.first[:], series.last[:] = np.iinfo(np.int64).max, -np.iinfo(np.int64).max
-        for frequency, index in blocks.windows():
-            for rows in blocks.all((frequency, index)):
-                known = rows.numbers < series.size
-                numbers, present = rows.numbers[known], ~np.isnan(rows.values[known])
-                start = begin(frequency, index) + rows.phases[known]
-                first = start + present.argmax(axis=1) * frequency
-                last = start + (SLOTS - 1 - present[:, ::-1].argmax(axis=1)) * frequency
-                series.moved[numbers] |= (series.step[numbers] != 0) & (
-                    (series.step[numbers] != frequency) | (series.phase[numbers] != rows.phases[known])
-                )
-                newer = last > series.last[numbers]
-                series.step[numbers[newer]], series.phase[numbers[newer]] = frequency, rows.phases[known][newer]
-                series.first[numbers] = np.minimum(series.first[numbers], first)
-                series.last[numbers] = np.maximum(series.last[numbers], last)
+        for stretch in blocks.stretches():
+            for rows in blocks.all(stretch):
+                for window in np.unique(rows.windows).tolist():
+                    self._state_of_rows(stretch.frequency, rows.at((rows.windows == window) & (rows.numbers < series.size)))
         return self._it.state(0)
+
+    def _state_of_rows(self, frequency: int, rows: Rows) -> None:
+        """What rows of one window say."""
+        series, numbers, present = self._it.head.series, rows.numbers, ~np.isnan(rows.values)
+        start = rows.windows * SLOTS * frequency + rows.phases
+        first = start + present.argmax(axis=1) * frequency
+        last = start + (SLOTS - 1 - present[:, ::-1].argmax(axis=1)) * frequency
+        series.moved[numbers] |= (series.step[numbers] != 0) & (
+            (series.step[numbers] != frequency) | (series.phase[numbers] != rows.phases)
+        )
+        newer = last > series.last[numbers]
+        series.step[numbers[newer]], series.phase[numbers[newer]] = frequency, rows.phases[newer]
+        series.first[numbers] = np.minimum(series.first[numbers], first)
+        series.last[numbers] = np.maximum(series.last[numbers], last)
 
     def _mention(self, numbers: NDArray[np.integer]) -> None:
         self._mentioned[numbers[numbers < len(self._mentioned)]] = True
@@ -138,7 +144,7 @@ class Recovery:
         """
         if self._it.damaged:
             return NO_NUMBERS
-        chunks = np.flatnonzero(self._it.blocks.chunks)
+        chunks = np.flatnonzero(self._it.blocks.mentioned)
         self._mention((chunks[:, None] * CHUNK_SERIES + np.arange(CHUNK_SERIES)).ravel())
         return np.flatnonzero(~self._mentioned)
 

@@ -1,18 +1,19 @@
-"""What a store does besides writing and reading: windows are sealed, blocks archived or deleted, samples freed."""
+"""What a store does besides writing and reading: windows are sealed, blocks merged, archived or deleted, samples freed."""
 
 import asyncio
+import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metricstore import archiving, sealing
+from metricstore import archiving, merging, sealing
 from metricstore.disk.backup import Backup
 from metricstore.disk.commits import NO_SAMPLES
 from metricstore.disk.formats import Freed
 from metricstore.holdings import Holdings
-from metricstore.memory.window import begin
+from metricstore.merging import Merging
 
 WINDOWS_MAX = 3  # of one frequency that memory holds; with one more it is sealed
 
@@ -23,13 +24,14 @@ class Upkeep:
     """Changes what blocks hold: one change after another. `clock`: seconds since the epoch."""
 
     def __init__(self, holdings: Holdings, clock: Callable[[], float]) -> None:
-        self.seals = 0
+        self.seals = self.merges = 0
         self.sealer = ThreadPoolExecutor(1, "sealer")
         self._it, self._clock = holdings, clock
         self._changing = asyncio.Lock()
+        self._merging: Merging | None = None
 
     async def keep(self) -> None:
-        """Seal and expire what is due; called from time to time. OSError when the disk refuses: what was, stays."""
+        """Seal, expire and merge what is due; called from time to time. OSError when the disk refuses: what was, stays."""
         it = self._it
         if it.archived:
             await self._archive()
@@ -40,6 +42,8 @@ class Upkeep:
         if it.log.grown > it.limits.log_bytes or max(windows.values(), default=0) > WINDOWS_MAX or it.pressed.is_set():
             await self.seal()
         it.relax()
+        if not it.pressed.is_set():
+            await self.merge()
 
     async def hold(self) -> Backup:
         """The files of the data folder as they are now, for a copy. OSError."""
@@ -72,6 +76,31 @@ class Upkeep:
                 await it.commits.rewrite([(number, it.registry.key(number)) for number in it.registry.numbers().tolist()])
             self.seals += 1
 
+    async def merge(self) -> bool:
+        """Merge blocks for a while; whether there was anything to do. OSError leaves what was."""
+        it = self._it
+        async with self._changing:
+            begun, self._merging = self._merging or self._due(), None
+            if begun is None:
+                return False
+            if await asyncio.get_running_loop().run_in_executor(self.sealer, begun.turn):
+                for block in begun.replaced():  # here, where nobody is in the middle of reading them
+                    it.blocks.remove(block)
+                it.blocks.sync()
+                self.merges += 1
+            else:
+                self._merging = begun
+        return True
+
+    def _due(self) -> Merging | None:
+        """What is to be merged now, if there is room to have it twice for a while, and for the log."""
+        it = self._it
+        stretch = merging.due(it.blocks, min(int(it.clock.now()), it.newest), it.head.windows)
+        if stretch is None:
+            return None
+        begun, volume = Merging(it.blocks, stretch), os.statvfs(it.directory.path)
+        return begun if volume.f_bavail * volume.f_frsize > begun.size + it.limits.log_bytes else None
+
     async def _archive(self) -> None:
         """Put into the archive what is past the retention, whole days of it. OSError leaves the blocks."""
         it, before = self._it, self._it.expired
@@ -79,16 +108,15 @@ class Upkeep:
             await self.seal()
         async with self._changing:
             loop = asyncio.get_running_loop()
-            for windows in archiving.due(it.blocks, before):
+            for stretches in archiving.due(it.blocks, before):
                 clusters = sorted(it.registry.root.children)
                 hosts = {cluster: [self._host(cluster, host) for host in it.registry.hosts(cluster)] for cluster in clusters}
-                await loop.run_in_executor(self.sealer, archiving.write, it.archive, it.blocks, windows, hosts)
-                for key in windows:
-                    it.blocks.remove(key)
-                    if key in it.head.windows:
-                        it.head.drop(it.head.windows[key])
+                await loop.run_in_executor(self.sealer, archiving.write, it.archive, it.blocks, stretches, hosts)
+                for stretch in stretches:
+                    it.blocks.drop(stretch)
+                    it.drop_windows(stretch)
                 it.blocks.sync()
-                it.forget_before(max(begin(frequency, index + 1) + frequency for frequency, index in windows))
+                it.forget_before(max(archiving.whole(stretch).end for stretch in stretches))
 
     def _host(self, cluster: str, host: str) -> archiving.Host:
         level = self._it.registry.find((cluster, host))
@@ -113,7 +141,7 @@ class Upkeep:
             return held + await loop.run_in_executor(self.sealer, sealing.free, numbers, before, it.blocks)
 
     def expire_now(self) -> int:
-        """Forget what is past the retention; how many windows and blocks went. OSError when the disk refuses.
+        """Forget what is past the retention; how many windows and stretches went. OSError when the disk refuses.
 
         What is archived goes by whole days, after it is in the archive.
         """
@@ -122,14 +150,14 @@ class Upkeep:
             return 0
         before = it.expired
         windows = it.drop_before(before)
-        blocks = [] if it.archived else sealing.ended(it.blocks, before)
-        for key in blocks:
-            it.blocks.remove(key)
-        if blocks:
+        stretches = [] if it.archived else sealing.ended(it.blocks, before)
+        for stretch in stretches:
+            it.blocks.drop(stretch)
+        if stretches:
             it.blocks.sync()
-        if windows or blocks:
+        if windows or stretches:
             it.forget_before(before)
-        return windows + len(blocks)
+        return windows + len(stretches)
 
     async def close(self) -> None:
         """Finish what is being written, and give the folder back."""

@@ -9,10 +9,12 @@ from typing import Any, NamedTuple, TypeVar
 import pytest
 
 from chaos.program import Program
+from metricstore.disk import formats
 
 Value = TypeVar("Value")
 Figures = Callable[[str], None]
 TIMEOUT = 900  # seconds for a test of full size
+MERGED_SECONDS = 1300  # that a merged block lasts at most: two windows of 10 s
 SMALL_SEED = 1  # what fails on one machine must fail on the next
 
 
@@ -56,6 +58,12 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.section(f"figures, {config.getoption('size')} size, --seed {config.getoption('seed')}")
         for line in dict.fromkeys(lines):
             terminalreporter.line(line)
+
+
+@pytest.fixture(autouse=True)
+def _merged_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few windows are merged, so that it happens within the little that tests keep."""
+    monkeypatch.setattr(formats, "MERGED_SECONDS", MERGED_SECONDS)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from chaos.book import Found
 from chaos.seam import Killed, Unsynced
 from metricstore.disk.formats import Columns
 from metricstore.engine import Engine
+from metricstore.reading import Groups
 from metricstore.settings import Limits, Metric
 from metricwire.samples import Labels, Place, SeriesKey
 
@@ -90,7 +91,7 @@ class Library:
         numbers = self.it.holding(self.it.registry.numbers())
         keys = [self.it.key(number) for number in numbers.tolist()]
         groups = [numbers[at : at + 1] for at in range(len(numbers))]
-        for totals in self.it.read(groups, *ALL_TIME, 10**9):
+        for totals in self.it.read(Groups.of(groups), *ALL_TIME, 10**9):
             for place, start, row in zip(totals.places.tolist(), totals.starts.tolist(), totals.values, strict=True):
                 for at in np.flatnonzero(~np.isnan(row)).tolist():
                     found[keys[place], start + at * totals.frequency] = float(row[at])

@@ -64,7 +64,9 @@ class Script:
         self.files = Recorder(path, fault) if fault else Recorder(path)
         self.clocks: list[tuple[int, int]] = []
         self.library = Library(path, self.files, NOW, archived=archived, limits=Limits(log_bytes=LOG_BYTES))
-        self.counts = dict.fromkeys(("kills", "restarts", "seals", "archived", "rewritten", "refused", "failed starts"), 0)
+        self.counts = dict.fromkeys(
+            ("kills", "restarts", "seals", "merges", "archived", "rewritten", "refused", "failed starts"), 0
+        )
         self.names: list[str] = []  # of the steps
         self._series: list[SeriesKey] = []
         self._latest: dict[str, dict[SeriesKey, int]] = {}  # of observed metrics: when the last sample of each series is
@@ -231,7 +233,9 @@ class Script:
         return self.library.it._catalogue.named
 
     async def keep(self) -> None:
+        before = self.library.it.merges
         await self._try(self.library.it.keep())
+        self.counts["merges"] += self.library.it.merges > before
 
     async def hold(self) -> None:
         """What a backup begins with and ends with."""

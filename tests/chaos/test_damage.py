@@ -13,8 +13,9 @@ from chaos.conftest import Figures, Size
 from chaos.library import NOW, Library, run
 from chaos.script import slot
 from metricstore.disk import formats
-from metricstore.disk.blocks import Blocks, decode
-from metricstore.disk.formats import Kind
+from metricstore.disk.blocks import Blocks
+from metricstore.disk.formats import Block, Kind
+from metricstore.disk.rows import decode
 from metricstore.memory.window import SLOTS
 from metricwire.samples import Labels, Place, SeriesKey
 
@@ -58,6 +59,11 @@ class Whole:
             if day == 1:
                 await library.close()
                 library.open()
+        for n in range(4):
+            await self._write(library, self.clock - 4000 + n * SLOTS * 10, 2)
+        await library.it.seal()
+        await library.it.keep()
+        assert library.it.merges
         await self._write(library, self.clock - 280, 3)
         await self._write(library, self.clock - 1200, 2)
         self.keys.append(SeriesKey(Place("c", "new"), "m"))
@@ -106,15 +112,16 @@ class Whole:
     def _chunks(self, file: Path) -> Iterator[Piece]:
         blocks = Blocks(file.parent, file.parent / "none", self.library(file).files)
         blocks.scan()
-        key = next(one for one in blocks.windows() if formats.block_name(*one) == file.name)
-        at = formats.BLOCK_HEAD.size + 12 * len(raw := blocks.raw(key))
+        block = Block.named(file.name)
+        assert block
+        at = formats.BLOCK_HEAD.size + 12 * len(raw := blocks.raw(block))
         every = set[object]()
         for number, chunk in raw.items():
-            rows = decode(number, chunk)
-            slots = {
-                (self.keys[rows.numbers[row]], (key[1] * SLOTS + column) * key[0] + int(rows.phases[row]))
-                for row, column in np.argwhere(~np.isnan(rows.values)).tolist()
-            }
+            rows = decode(block, number, chunk)
+            at_rows, columns = np.nonzero(~np.isnan(rows.values))
+            times = (rows.windows[at_rows] * SLOTS + columns) * block.frequency + rows.phases[at_rows]
+            series = rows.numbers[at_rows].tolist()
+            slots = {(self.keys[one], time) for one, time in zip(series, times.tolist(), strict=True)}
             every |= slots
             yield Piece(at, at + len(chunk), frozenset(slots))
             at += len(chunk)

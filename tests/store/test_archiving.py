@@ -94,7 +94,7 @@ def test_a_query_spans_archive_blocks_and_memory_and_shows_no_seam(store: Any, c
         asked.keep()
     asked.write(*lines(days[5] + 3000))
     assert list((asked.app.engine.archive.directory).rglob("*.parquet"))
-    assert min(begin(*window) for window in asked.app.engine.blocks.windows()) > days[1], "blocks of old days are gone"
+    assert min(begin(*stretch[:2]) for stretch in asked.app.engine.blocks.stretches()) > days[1], "blocks of old days are gone"
     for _ in range(2):
         (summed,), threads, (slow,) = asked.query(
             NOW,
@@ -158,6 +158,6 @@ def test_answers_are_the_same_before_and_after_archiving(store: Any, clock: Cloc
 
     before = answers()
     asked.keep()
-    assert not [window for window in asked.app.engine.blocks.windows() if begin(*window) < NOW + DAY]
+    assert not [stretch for stretch in asked.app.engine.blocks.stretches() if begin(*stretch[:2]) < NOW + DAY]
     for (start, end), found, wanted in zip(ranges, answers(), before, strict=True):
         assert found == wanted, (start - NOW, end - NOW)

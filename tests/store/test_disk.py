@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metricstore.disk import blocks as block_form
 from metricstore.disk import codec, formats
-from metricstore.disk.blocks import Blocks
+from metricstore.disk import rows as row_form
+from metricstore.disk.blocks import Blocks, Stretch
 from metricstore.disk.catalogue import FILES_MAX, Catalogue
 from metricstore.disk.checkpoint import Checkpoint
 from metricstore.disk.codec import SLOTS, Malformed
 from metricstore.disk.files import Files
-from metricstore.disk.formats import Columns, Damaged, Freed, Identity, Kind, State
+from metricstore.disk.formats import Block, Columns, Damaged, Freed, Identity, Kind, State
 from metricstore.disk.log import Log
 from metricstore.disk.records import Payload
 from metricwire.samples import Labels, Place, SeriesKey
@@ -360,33 +360,36 @@ def blocks(tmp_path: Path, damages: list[str]) -> Callable[[], Blocks]:
 NUMBERS = np.array([0, 5, 127, 128, 700])
 
 
-def chunks() -> dict[int, bytes]:
+def chunks(block: Block) -> dict[int, bytes]:
     values = np.arange(float(len(NUMBERS) * SLOTS)).reshape(-1, SLOTS)
     values[1, 1:] = np.nan
-    return block_form.encode(NUMBERS, np.arange(len(NUMBERS), dtype=np.int32), values)
+    phases = np.arange(len(NUMBERS), dtype=np.int32)
+    return row_form.encode(block, row_form.of_window(block.window, NUMBERS, phases, values))
 
 
 @pytest.mark.parametrize("key", [(10, 0), (10, -3), (86400, 2**40), (1, -(2**62))])
 def test_blocks_are_found_and_read(blocks: Callable[[], Blocks], key: tuple[int, int], damages: list[str]) -> None:
-    blocks().write(key, chunks())
+    block, stretch = Block(*key), Stretch(*key)
+    blocks().write(block, chunks(block))
     found = blocks()
-    assert found.windows() == [key]
+    assert found.stretches() == [stretch]
     assert key in found
-    assert list(found.raw(key)) == [0, 1, 5]
-    rows = found.read(key, np.array([3, 5, 128, 701]))
+    assert list(found.raw(block)) == [0, 1, 5]
+    rows = found.read(stretch, np.array([3, 5, 128, 701]))
     assert (rows.numbers.tolist(), rows.phases.tolist()) == ([5, 128], [1, 3])
+    assert rows.windows.tolist() == [key[1]] * 2
     assert np.isnan(rows.values[0, 1:]).all()
     assert rows.values[1, 0] == 3 * SLOTS
-    assert np.concatenate([part.numbers for part in found.all(key)]).tolist() == NUMBERS.tolist()
-    found.write(key, {})
-    assert blocks().windows() == []
+    assert np.concatenate([part.numbers for part in found.all(stretch)]).tolist() == NUMBERS.tolist()
+    found.write(block, {})
+    assert blocks().stretches() == []
     assert not damages
 
 
 def test_a_damaged_block_costs_a_chunk_or_itself(blocks: Callable[[], Blocks], tmp_path: Path, damages: list[str]) -> None:
-    key = (10, 7)
-    blocks().write(key, chunks())
-    path = tmp_path / "blocks" / formats.block_name(*key)
+    block = Block(10, 7)
+    blocks().write(block, chunks(block))
+    path = tmp_path / "blocks" / block.name
     content = path.read_bytes()
     table = formats.BLOCK_HEAD.size + 12 * 3
     for at in range(len(content)):
@@ -394,9 +397,9 @@ def test_a_damaged_block_costs_a_chunk_or_itself(blocks: Callable[[], Blocks], t
         path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
         found = blocks()
         for _ in range(2):
-            numbers = found.read(key, NUMBERS).numbers.tolist()
+            numbers = found.read(Stretch(10, 7), NUMBERS).numbers.tolist()
         if at < table:
-            assert (numbers, found.windows(), path.exists()) == ([], [], False)
+            assert (numbers, found.stretches(), path.exists()) == ([], [], False)
             assert (tmp_path / "quarantine" / path.name).exists()
         else:
             assert numbers in ([128, 700], [0, 5, 127, 700], [0, 5, 127, 128])
@@ -406,18 +409,21 @@ def test_a_damaged_block_costs_a_chunk_or_itself(blocks: Callable[[], Blocks], t
 def test_what_is_no_block_or_another_ones_is_set_aside(
     blocks: Callable[[], Blocks], tmp_path: Path, damages: list[str]
 ) -> None:
-    blocks().write((10, 7), chunks())
-    whole = (tmp_path / "blocks" / formats.block_name(10, 7)).read_bytes()
+    block, other = Block(10, 7), tmp_path / "blocks" / Block(10, 8).name
+    blocks().write(block, chunks(block))
+    whole = (tmp_path / "blocks" / block.name).read_bytes()
     descriptors = len(list(Path("/proc/self/fd").iterdir()))
     for content in (b"", b"MXB1", whole[:30], bytes(100), whole):
-        (tmp_path / "blocks" / formats.block_name(10, 8)).write_bytes(content)
-        assert blocks().windows() == [(10, 7)]
+        other.write_bytes(content)
+        assert blocks().stretches() == [Stretch(10, 7)]
     assert len(damages) == 5
     assert len(list(Path("/proc/self/fd").iterdir())) == descriptors, "each is closed, once"
-    (tmp_path / "blocks" / formats.block_name(10, 9)).with_suffix(".block.tmp").write_bytes(whole)
-    (tmp_path / "blocks" / "notes.txt").write_bytes(b"")
-    assert blocks().windows() == [(10, 7)]
-    assert sorted(path.name for path in (tmp_path / "blocks").iterdir()) == [formats.block_name(10, 7), "notes.txt"]
+    other.with_suffix(".block.tmp").write_bytes(whole)
+    strangers = ["notes.txt", block._replace(windows=3).name, block._replace(part=1).name, block._replace(frequency=0).name]
+    for name in strangers:
+        (tmp_path / "blocks" / name).write_bytes(b"")
+    assert blocks().stretches() == [Stretch(10, 7)]
+    assert {path.name for path in (tmp_path / "blocks").iterdir()} == {block.name, *strangers}
 
 
 # The codec
@@ -428,6 +434,11 @@ rows = st.one_of(
     st.lists(numbers64 | st.just(float("nan")), min_size=1, max_size=3).map(lambda few: (few * SLOTS)[:SLOTS]),
     st.tuples(st.integers(-(2**52), 2**52), st.integers(-1000, 1000), st.integers(0, 18)).map(
         lambda line: [(line[0] + n * line[1]) / 10.0 ** line[2] for n in range(SLOTS)]
+    ),
+    st.lists(
+        st.tuples(st.integers(-(10**6), 10**6), st.integers(0, 3)).map(lambda value: round(value[0] / 1000, value[1])),
+        min_size=SLOTS,
+        max_size=SLOTS,
     ),
     st.sampled_from(
         [[0.0] * SLOTS, [-0.0] * SLOTS, [5e-324] * SLOTS, [float("nan")] * SLOTS, [float("inf"), -1.5] * (SLOTS // 2)]
@@ -466,6 +477,13 @@ def test_chunks_of_any_size_are_decoded(count: int) -> None:
     assert codec.decode(chunk).values.tobytes() == codec.decode(codec.encode(codec.decode(chunk))).values.tobytes()
     found = codec.decode(chunk).values
     assert ((found == whole.values) | (np.isnan(found) & np.isnan(whole.values))).all()
+
+
+def test_values_of_different_decimals_take_little_more_than_they_must() -> None:
+    made = np.random.default_rng(1)
+    values = [[round(made.uniform(100, 1000), made.integers(1, 4)) for _ in range(SLOTS)] for _ in range(128)]
+    _, chunk = encoded(values, range(128))
+    assert len(chunk) / (128 * SLOTS) < 2.45, "no codec needs less than 2.21 bytes for each"
 
 
 def decode_or_refuse(chunk: bytes) -> None:

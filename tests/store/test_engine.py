@@ -14,6 +14,7 @@ from metricstore.disk import catalogue
 from metricstore.disk.files import Files
 from metricstore.disk.formats import Columns
 from metricstore.engine import Engine
+from metricstore.reading import Groups
 from metricstore.settings import Limits, Metric
 from metricwire.errors import SettingsError, TooLarge, Unavailable
 from metricwire.samples import Labels, Place, SeriesKey
@@ -59,7 +60,7 @@ class Store:
         numbers = self.engine.holding(selected)
         groups = [numbers[k : k + 1] for k in range(len(numbers))]
         found: dict[int, tuple[int, list[float | None]]] = {}
-        for totals in self.engine.read(groups, 0, 2 * NOW, 10**6):
+        for totals in self.engine.read(Groups.of(groups), 0, 2 * NOW, 10**6):
             for place, start, row in zip(totals.places.tolist(), totals.starts.tolist(), totals.values, strict=True):
                 found[place] = start, [None if np.isnan(v) else float(v) for v in row]
         return [found[place] for place in sorted(found)]
@@ -381,8 +382,8 @@ def test_a_request_for_too_many_values_is_refused_before_it_is_read(make_store: 
     store = make_store()
     store.write((series(), NOW - 80_000, 1.0), (series(), NOW, 2.0))
     with pytest.raises(TooLarge, match=r"limits\.points"):
-        next(store.engine.read([np.array([0])], 0, NOW + 1, 8000))
-    (totals,) = store.engine.read([np.array([0])], 0, NOW + 1, 8001 + 64)
+        next(store.engine.read(Groups.of([np.array([0])]), 0, NOW + 1, 8000))
+    (totals,) = store.engine.read(Groups.of([np.array([0])]), 0, NOW + 1, 8001 + 64)
     assert totals.values.shape == (1, 8001)
 
 

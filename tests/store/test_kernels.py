@@ -359,6 +359,61 @@ def test_scatter_names_what_does_not_fit() -> None:
             kernels.scatter(*good[:10], [array])
 
 
+@st.composite
+def spanned(draw: st.DrawFn) -> dict[str, Any]:
+    """Arguments of spans: some series with samples, groups of them, a time to read."""
+    series = draw(st.integers(1, 6))
+    times = st.integers(-9000, 9000) | st.integers(-(2**61), 2**61)
+    edges = [sorted(draw(st.tuples(times, times))) for _ in range(series)]
+    groups = draw(st.lists(st.lists(st.integers(0, series - 1), min_size=1, max_size=5), min_size=1, max_size=5))
+    return {
+        "numbers": np.array([number for group in groups for number in group], np.int64),
+        "begins": np.cumsum([0, *(len(group) for group in groups[:-1])]),
+        "step": np.array(draw(st.lists(st.sampled_from([1, 7, 10, 60]), min_size=series, max_size=series)), np.int32),
+        "phase": np.array(draw(st.lists(st.integers(0, 70), min_size=series, max_size=series)), np.int32),
+        "first": np.array([first for first, _ in edges]),
+        "last": np.array([last for _, last in edges]),
+        "start": draw(times),
+        "end": draw(times),
+    }
+
+
+def span_by_hand(a: dict[str, Any], group: list[int]) -> tuple[int, int, int]:
+    """What plain.spans documents, one series at a time."""
+    found = []
+    for m in group:
+        step, phase = int(a["step"][m]), int(a["phase"][m])
+        slot = lambda time: (time - phase + step // 2) // step  # noqa: E731, B023
+        time = max(a["start"], slot(int(a["first"][m])) * step + phase)
+        least = slot(time)
+        wanted = -((time - a["end"]) // step)
+        held = slot(int(a["last"][m])) + 1 - least
+        found.append((least, time, least + max(0, min(wanted, held))))
+    least, time, _ = min(found)
+    return time, least, max(high for _, _, high in found) - least
+
+
+@implementations
+@given(spanned())
+def test_spans_says_what_reading_groups_means(module: ModuleType, arguments: dict[str, Any]) -> None:
+    found = module.spans(*arguments.values())
+    groups = np.split(arguments["numbers"], arguments["begins"][1:])
+    wanted = [span_by_hand(arguments, group.tolist()) for group in groups]
+    assert list(zip(*(column.tolist() for column in found), strict=True)) == wanted
+    assert {column.dtype for column in found} == {np.dtype(np.int64)}
+
+
+@implementations
+@pytest.mark.parametrize(
+    ("numbers", "begins", "error"),
+    [([0, 2], [0], IndexError), ([0], [], ValueError), ([0], [1], ValueError), ([0, 1], [0, 2], ValueError)],
+)
+def test_spans_refuses_what_does_not_fit(module: ModuleType, numbers: list[int], begins: list[int], error: type) -> None:
+    columns = (np.ones(2, np.int32), np.zeros(2, np.int32), np.zeros(2, np.int64), np.zeros(2, np.int64))
+    with pytest.raises(error):
+        module.spans(np.array(numbers), np.array(begins, np.int64), *columns, 0, 10)
+
+
 cells = st.sampled_from(
     [0, 0, *(struct.unpack("<Q", bits(v))[0] ^ NAN_BITS for v in (1.0, -0.0, 0.1, 1e16, -1e16, 3.3, 2e-300))]
 )

@@ -17,7 +17,8 @@ from metricstore.engine import Engine
 from metricstore.ingest import Ingest, Receipt
 from metricstore.query.execute import Execution
 from metricstore.query.health import health
-from metricstore.query.request import HealthRequest, QueryRequest, read, read_query
+from metricstore.query.request import HealthRequest, QueryRequest, read
+from metricstore.query.selection import Selections
 from metricstore.settings import Limits
 
 REJECTED_NAMED = 3  # bad lines that the answer's sentence names
@@ -51,6 +52,7 @@ class ClusterCockpit:
 
     def __init__(self, engine: Engine, ingest: Ingest, limits: Limits, clock: Callable[[], float] = time.time) -> None:
         self._engine, self._ingest, self._limits, self._clock = engine, ingest, limits, clock
+        self._selections = Selections(engine)
         self.routes = (
             Route("/api/write", ("POST", "GET"), Permission.WRITE, self.write, safe=False, description=WRITE),
             Route("/api/query", ("GET", "POST"), Permission.READ, self.query, description=QUERY),
@@ -66,8 +68,7 @@ class ClusterCockpit:
 
     async def query(self, request: Request, _: Caller) -> Response:
         """Samples of series, aggregated or not."""
-        asked = read_query(await read_body(request, self._limits), self._limits.queries)
-        execution = Execution(self._engine, asked, self._limits)
+        execution = Execution(self._engine, await read_body(request, self._limits), self._limits, self._selections)
         results = [row for rows in await in_turns(execution.rows(), self._limits.query_seconds) for row in rows]
         return answer({"queries": execution.echo, "results": results} if execution.echo else {"results": results})
 

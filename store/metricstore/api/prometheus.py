@@ -113,6 +113,7 @@ class StoreCollector(Collector):
         yield CounterMetricFamily("metricstore_lines_received", "Lines received.", ingest.received)
         yield CounterMetricFamily("metricstore_commits", "Times that the log was synced to disk.", engine.commits.commits)
         yield CounterMetricFamily("metricstore_seals", "Times that memory was sealed into blocks.", engine.seals)
+        yield CounterMetricFamily("metricstore_merges", "Times that blocks of some hours were merged.", engine.merges)
         yield CounterMetricFamily(
             "metricstore_clock_jumps", "Times that the clock left what time makes of it by over an hour.", engine.steady.jumps
         )

@@ -1,93 +1,61 @@
-"""Blocks: 64 slots of all series of one frequency, compressed and immutable on disk; a file each, read chunk by chunk.
+"""Blocks: samples on disk, compressed and immutable; a file each, read chunk by chunk.
 
 Theory of operation
-- A block is written whole under another name, synced, renamed: it is there or not. A later one of the same window takes its
+- A single block has 64 slots, a window, of all series of one frequency; sealing writes it. A merged block has many windows of
+  some of the series, whose rows lie next to each other; merging writes it in place of single ones. Late samples make single
+  blocks again, beside the merged ones, and what a single block has counts.
+- Windows that are read together are a stretch: those of a merged block, or else one.
+- A block is written whole under another name, synced, renamed: it is there or not. A later one of the same name takes its
   place.
-- Its chunks hold 128 series each and can be read alone; a table at its begin says where.
 - What is damaged is counted and said once, moved to the quarantine when it is a whole block, and missing for readers.
 """
 
+import itertools
 import logging
-import os
 import stat
-import struct
 import threading
-import zlib
+from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metricstore.disk import codec, formats
+from metricstore.disk import blockfile, formats
+from metricstore.disk import rows as row_form
+from metricstore.disk.blockfile import BlockFile
+from metricstore.disk.codec import SLOTS
 from metricstore.disk.files import TEMPORARY, Files
-from metricstore.disk.formats import CHUNK_SERIES, Damaged
+from metricstore.disk.formats import CHUNK_SERIES, Block, Damaged
+from metricstore.disk.rows import NO_ROWS, Rows
 
 logger = logging.getLogger(__name__)
 
-SLOTS = codec.SLOTS
 OPEN_MAX = 64  # blocks that are kept open for reading
-_TABLE = np.dtype("<u4")
 
 Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
-WindowKey = tuple[int, int]  # frequency, window
 
 
-class Rows(NamedTuple):
-    """Series of a block: number, phase, values (rows, 64) with NaN where missing."""
+class Stretch(NamedTuple):
+    """Windows next to each other that are read, and go, together: seconds between slots, the first window, how many."""
 
-    numbers: Ints
-    phases: NDArray[np.int32]
-    values: Floats
+    frequency: int
+    window: int
+    windows: int = 1
+
+    @property
+    def end(self) -> int:
+        """Time after which none of its slots ends (seconds)."""
+        return (self.window + self.windows) * SLOTS * self.frequency + self.frequency
 
 
-class _Table(NamedTuple):
-    keys: NDArray[np.uint32]
-    offsets: Ints  # one more than chunks: the last is where the file ends
-    checksums: NDArray[np.uint32]
+class Kept(NamedTuple):
+    """A block on disk: its bytes, and a number that no other content of a block had."""
 
-
-class _Open:
-    """A block being read."""
-
-    def __init__(self, path: Path, key: WindowKey) -> None:
-        self.path = path
-        self.file = -1
-        self.file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self.table = self._read_table(key)  # should that fail, __del__ closes the file
-
-    def _read_table(self, key: WindowKey) -> _Table:
-        head = os.pread(self.file, formats.BLOCK_HEAD.size, 0)
-        try:
-            magic, frequency, window, count, crc = formats.BLOCK_HEAD.unpack(head)
-        except struct.error as error:
-            raise Damaged("too short for a block") from error
-        size = os.fstat(self.file).st_size
-        if magic != formats.BLOCK_MAGIC or formats.BLOCK_HEAD.size + 12 * count > size:
-            raise Damaged("no block")
-        content = os.pread(self.file, 12 * count, formats.BLOCK_HEAD.size)
-        if zlib.crc32(content, zlib.crc32(head[:-4])) != crc:
-            raise Damaged("the checksum of its table does not match")
-        if (frequency, window) != key:
-            raise Damaged("it is a block of another window")
-        keys, lengths, checksums = np.frombuffer(content, _TABLE).reshape(3, count)
-        offsets = formats.BLOCK_HEAD.size + 12 * count + np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-        return _Table(keys, offsets, checksums)
-
-    def chunk(self, at: int) -> bytes:
-        """The bytes of the chunk at that place of the table. Damaged."""
-        start, end = self.table.offsets[at : at + 2].tolist()
-        content = os.pread(self.file, end - start, start)
-        if zlib.crc32(content) != self.table.checksums[at]:
-            raise Damaged("the checksum of a chunk does not match")
-        return content
-
-    def __del__(self) -> None:
-        if self.file >= 0:
-            os.close(self.file)
+    size: int
+    version: int
 
 
 class Blocks:
@@ -97,158 +65,218 @@ class Blocks:
         self, directory: Path, quarantine: Path, files: Files, on_damage: Callable[[str], None] = lambda text: None
     ) -> None:
         self._directory, self._quarantine, self._files, self._on_damage = directory, quarantine, files, on_damage
-        self.chunks: NDArray[np.bool_] = np.zeros(0, bool)  # by number: whether a block had it when there was a look at them
-        self._sizes: dict[WindowKey, int] = {}  # bytes
-        self._opened: OrderedDict[WindowKey, _Open] = OrderedDict()
-        self._reported: set[tuple[WindowKey, int]] = set()
-        self._lock = threading.Lock()
+        self.mentioned: NDArray[np.bool_] = np.zeros(0, bool)  # by number // 128: whether a block had one at the last scan
+        self._kept: dict[Block, Kept] = {}
+        self._parts: dict[Stretch, set[int]] = {}  # of merged blocks
+        self._stretches: list[Stretch] | None = None
+        self._versions = itertools.count()
+        self._opened: OrderedDict[Block, BlockFile] = OrderedDict()
+        self._reported: set[tuple[Block, int]] = set()
+        self._lock = threading.RLock()
 
     def scan(self) -> None:
         """Find what there is; remove what was never finished."""
         for path in list(self._directory.iterdir()):
-            name = formats.BLOCK_NAME.fullmatch(path.name)
+            block = Block.named(path.name)
             if not stat.S_ISREG(path.lstat().st_mode):
                 continue  # not ours, and left alone
             if path.name.endswith(".block" + TEMPORARY):
                 self._files.remove(path)
-            elif name:
-                window = int(name[2], 16)
-                key = int(name[1]), window - 2**64 if window >= 2**63 else window
-                self._sizes[key] = path.stat().st_size
+            elif block:
+                self._add(block, path.stat().st_size)
                 try:
-                    self._note(_Open(path, key).table.keys)
+                    self._mention(block, BlockFile(path, block).table.keys)
                 except Damaged as damage:
-                    self._set_aside(key, damage)
+                    self._set_aside(block, damage)
                 except OSError as error:
                     self._on_damage(f"cannot read block {path.name}: {error.strerror}")
 
-    def _note(self, keys: NDArray[np.uint32]) -> None:
+    def _mention(self, block: Block, keys: NDArray[np.uint32]) -> None:
         """These chunks are in a block."""
-        missing = int(keys.max(initial=0)) + 1 - len(self.chunks)
+        pieces = keys.astype(np.int64) * block.chunk_series // CHUNK_SERIES
+        missing = int(pieces.max(initial=0)) + 1 - len(self.mentioned)
         if missing > 0:
-            self.chunks = np.concatenate([self.chunks, np.zeros(missing, bool)])
-        self.chunks[keys] = True
+            self.mentioned = np.concatenate([self.mentioned, np.zeros(missing, bool)])
+        self.mentioned[pieces] = True
 
-    def _path(self, key: WindowKey) -> Path:
-        return self._directory / formats.block_name(*key)
+    # Which there are
 
-    def _set_aside(self, key: WindowKey, damage: Damaged) -> None:
+    def _add(self, block: Block, size: int) -> None:
+        with self._lock:
+            self._opened.pop(block, None)
+            self._kept[block] = Kept(size, next(self._versions))
+            if block.windows > 1:
+                self._parts.setdefault(Stretch(*block[:3]), set()).add(block.part)
+            self._stretches = None
+
+    def _forget(self, block: Block) -> bool:
+        """Whether it was there."""
+        with self._lock:
+            self._opened.pop(block, None)
+            stretch = Stretch(*block[:3])
+            if stretch in self._parts:
+                self._parts[stretch].discard(block.part)
+                if not self._parts[stretch]:
+                    del self._parts[stretch]
+            self._stretches = None
+            return self._kept.pop(block, None) is not None
+
+    def __contains__(self, key: tuple[int, int]) -> bool:
+        """Whether there is something of that frequency and window."""
+        return self.stretch(*key) is not None
+
+    def stretch(self, frequency: int, window: int) -> Stretch | None:
+        """The one that has the window; None when there is none."""
+        windows = formats.merged_windows(frequency)
+        merged = Stretch(frequency, window // windows * windows, windows)
+        if merged in self._parts:
+            return merged
+        return Stretch(frequency, window) if Block(frequency, window) in self._kept else None
+
+    def stretches(self) -> list[Stretch]:
+        """All, by frequency and window."""
+        with self._lock:
+            if self._stretches is None:
+                found = {self.stretch(block.frequency, block.window) for block in self._kept}
+                self._stretches = sorted(one for one in found if one)
+            return self._stretches
+
+    def between(self, frequency: int, first: int, last: int) -> list[Stretch]:
+        """Those of the frequency with a window from the first to the last one."""
+        found = self.stretches()
+        low = bisect_left(found, Stretch(frequency, first - formats.MERGED_MOST, 0))
+        high = bisect_left(found, Stretch(frequency, last + 1, 0))
+        return [one for one in found[low:high] if one.window + one.windows > first]
+
+    def singles(self) -> dict[Block, Kept]:
+        """All blocks of one window."""
+        with self._lock:
+            return {block: kept for block, kept in self._kept.items() if block.windows == 1}
+
+    def blocks(self, stretch: Stretch) -> list[Block]:
+        """Those of a stretch, merged ones first."""
+        with self._lock:
+            merged = [Block(*stretch, part) for part in sorted(self._parts.get(stretch, ()))]
+            singles = [Block(stretch.frequency, stretch.window + at) for at in range(stretch.windows)]
+            return merged + [block for block in singles if block in self._kept]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all blocks on disk."""
+        with self._lock:
+            return sum(kept.size for kept in self._kept.values())
+
+    # Reading
+
+    def _path(self, block: Block) -> Path:
+        return self._directory / block.name
+
+    def _set_aside(self, block: Block, damage: Damaged) -> None:
         """Move a whole block to the quarantine."""
-        path = self._path(key)
+        path = self._path(block)
         self._on_damage(f"cannot read block {path.name}: {damage}; it is in {self._quarantine}")
-        self._sizes.pop(key, None)
+        self._forget(block)
         try:
             self._quarantine.mkdir(mode=0o700, exist_ok=True)
             self._files.rename(path, self._quarantine / path.name)
         except OSError as error:
             logger.warning("cannot move %s to the quarantine: %s", path, error.strerror)
 
-    def __contains__(self, key: WindowKey) -> bool:
-        return key in self._sizes
-
-    def windows(self) -> list[WindowKey]:
-        """All blocks, by frequency and window."""
-        return sorted(self._sizes)
-
-    @property
-    def size(self) -> int:
-        """Bytes of all blocks on disk."""
-        return sum(self._sizes.values())
-
-    def _open(self, key: WindowKey) -> _Open | None:
+    def _open(self, block: Block) -> BlockFile | None:
         """The block open for reading; None when there is none, or it is damaged."""
         with self._lock:
-            found = self._opened.get(key)
+            found = self._opened.get(block)
             if found is not None:
-                self._opened.move_to_end(key)
+                self._opened.move_to_end(block)
                 return found
-            if key not in self._sizes:
+            if block not in self._kept:
                 return None
             try:
-                found = _Open(self._path(key), key)
+                found = BlockFile(self._path(block), block)
             except Damaged as damage:
-                self._set_aside(key, damage)
+                self._set_aside(block, damage)
                 return None
             except FileNotFoundError:
-                self._on_damage(f"cannot read block {self._path(key).name}: it is gone")
-                del self._sizes[key]
+                self._on_damage(f"cannot read block {block.name}: it is gone")
+                self._forget(block)
                 return None
-            self._opened[key] = found
+            self._opened[block] = found
             if len(self._opened) > OPEN_MAX:
                 self._opened.popitem(last=False)
             return found
 
-    def read(self, key: WindowKey, numbers: Ints) -> Rows:
-        """Those of the series that the block has, ascending. `numbers` ascending."""
-        return joined(list(self._chunks(key, np.unique(numbers))))
+    def read(self, stretch: Stretch, numbers: Ints) -> Rows:
+        """What the stretch has of the series, ascending."""
+        numbers = np.unique(numbers)
+        blocks = self.blocks(stretch)
+        if stretch.windows > 1:
+            asked = set((numbers // formats.part_series(stretch.windows)).tolist())
+            blocks = [block for block in blocks if block.windows == 1 or block.part in asked]
+        found = [self.rows(block, numbers) for block in blocks]
+        alone = all(block.windows == stretch.windows for block in blocks)
+        return row_form.joined(found) if alone else row_form.merged(found)
 
-    def all(self, key: WindowKey) -> Iterator[Rows]:
-        """All series of the block, chunk by chunk."""
-        yield from self._chunks(key, None)
+    def rows(self, block: Block, numbers: Ints) -> Rows:
+        """What the block has of the series (ascending), ascending."""
+        opened = self._open(block)
+        return row_form.joined(list(self._rows(opened, opened.places(numbers)))) if opened else NO_ROWS
 
-    def _chunks(self, key: WindowKey, numbers: Ints | None) -> Iterator[Rows]:
-        block = self._open(key)
-        if block is None:
-            return
-        keys = block.table.keys
-        if numbers is None:
-            places: list[tuple[int, list[int] | None]] = [(at, None) for at in range(len(keys))]
-        else:
-            chunks = numbers // CHUNK_SERIES
-            cuts = np.flatnonzero(np.diff(chunks, prepend=-1, append=-1))
-            places = []
-            for low, high in zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
-                at = int(np.searchsorted(keys, chunks[low]))
-                if at < len(keys) and keys[at] == chunks[low]:
-                    places.append((at, (numbers[low:high] % CHUNK_SERIES).tolist()))
-        for at, members in places:
+    def all(self, stretch: Stretch) -> Iterator[Rows]:
+        """All that the stretch has, chunk by chunk. Of two values for the same slot the later one counts."""
+        for block in self.blocks(stretch):
+            opened = self._open(block)
+            if opened:
+                yield from self._rows(opened, ((at, None) for at in range(len(opened.table.keys))))
+
+    def _rows(self, opened: BlockFile, places: Iterable[tuple[int, Ints | None]]) -> Iterator[Rows]:
+        """Those of the chunks at these places that are not damaged, of these series."""
+        for at, numbers in places:
             try:
-                rows = codec.decode(block.chunk(at), members)
-            except (Damaged, codec.Malformed) as damage:
-                self._report(key, at, damage)
-                continue
-            first = int(keys[at]) * CHUNK_SERIES
-            yield Rows(first + rows.member.astype(np.int64), rows.phase, rows.values)
+                yield row_form.decode(opened.block, int(opened.table.keys[at]), opened.chunk(at), numbers)
+            except Damaged as damage:
+                self._report(opened.block, at, damage)
 
-    def _report(self, key: WindowKey, at: int, damage: Exception) -> None:
-        if (key, at) not in self._reported:
-            self._reported.add((key, at))
-            self._on_damage(f"cannot read 128 series of block {self._path(key).name}: {damage}")
+    def _report(self, block: Block, at: int, damage: Exception) -> None:
+        if (block, at) not in self._reported:
+            self._reported.add((block, at))
+            self._on_damage(f"cannot read {block.chunk_series} series of block {block.name}: {damage}")
 
-    def raw(self, key: WindowKey) -> dict[int, bytes]:
+    def keys(self, block: Block) -> list[int]:
+        """Those of the chunks that the block has."""
+        opened = self._open(block)
+        return opened.table.keys.tolist() if opened else []
+
+    def raw(self, block: Block) -> dict[int, bytes]:
         """The chunks that are not damaged, as they are, by key."""
-        block = self._open(key)
-        found = {}
-        if block is not None:
-            for at, chunk_key in enumerate(block.table.keys.tolist()):
+        opened, found = self._open(block), {}
+        if opened:
+            for at, key in enumerate(opened.table.keys.tolist()):
                 try:
-                    found[chunk_key] = block.chunk(at)
+                    found[key] = opened.chunk(at)
                 except Damaged as damage:
-                    self._report(key, at, damage)
+                    self._report(block, at, damage)
         return found
 
-    def write(self, key: WindowKey, chunks: Mapping[int, bytes]) -> None:
+    # Changing
+
+    def write(self, block: Block, chunks: Mapping[int, bytes]) -> None:
         """Put a block in place of the one there was; none without chunks. OSError leaves what there was."""
         if not chunks:
-            self.remove(key)
+            self.remove(block)
             return
-        order = sorted(chunks)
-        contents = [chunks[one] for one in order]
-        columns = (order, [len(content) for content in contents], [zlib.crc32(content) for content in contents])
-        table = np.array(columns, _TABLE).tobytes()
-        head = formats.BLOCK_HEAD.pack(formats.BLOCK_MAGIC, *key, len(order), 0)[:-4]
-        head += zlib.crc32(table, zlib.crc32(head)).to_bytes(4, "little")
-        self._files.replace(self._path(key), [head, table, *contents])
-        with self._lock:
-            self._opened.pop(key, None)
-            self._sizes[key] = len(head) + len(table) + sum(map(len, contents))
+        content = blockfile.content(block, chunks)
+        self._files.replace(self._path(block), content)
+        self._add(block, sum(map(len, content)))
 
-    def remove(self, key: WindowKey) -> None:
+    def remove(self, block: Block) -> None:
         """Forget a block, if it is there."""
-        with self._lock:
-            self._opened.pop(key, None)
-            if self._sizes.pop(key, None) is not None:
-                self._files.remove(self._path(key))
+        if self._forget(block):
+            self._files.remove(self._path(block))
+
+    def drop(self, stretch: Stretch) -> None:
+        """Forget all of a stretch."""
+        for block in self.blocks(stretch):
+            self.remove(block)
 
     def sync(self) -> None:
         """What was removed does not come back."""
@@ -257,34 +285,3 @@ class Blocks:
     def close(self) -> None:
         """Give the descriptors back."""
         self._opened.clear()
-
-
-def encode(numbers: Ints, phases: NDArray[np.int32], values: Floats) -> dict[int, bytes]:
-    """Chunks of these series, by key. `numbers` ascending; values (series, 64)."""
-    keys = numbers // CHUNK_SERIES
-    cuts = np.flatnonzero(np.diff(keys, prepend=-1, append=-1))
-    found = {}
-    for low, high in zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
-        members = (numbers[low:high] % CHUNK_SERIES).astype(np.uint8)
-        found[int(keys[low])] = codec.encode(codec.Rows(members, phases[low:high], values[low:high]))
-    return found
-
-
-def decode(key: int, chunk: bytes) -> Rows:
-    """The series of a chunk. Damaged."""
-    try:
-        rows = codec.decode(chunk)
-    except codec.Malformed as error:
-        raise Damaged(str(error)) from error
-    return Rows(key * CHUNK_SERIES + rows.member.astype(np.int64), rows.phase, rows.values)
-
-
-def joined(parts: Sequence[Rows]) -> Rows:
-    """All parts, one after another."""
-    if not parts:
-        return Rows(np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros((0, SLOTS)))
-    return Rows(
-        np.concatenate([rows.numbers for rows in parts]),
-        np.concatenate([rows.phases for rows in parts]),
-        np.concatenate([rows.values for rows in parts]),
-    )

@@ -3,12 +3,14 @@
 Measured values have few decimals. A row whose values are all n / 10**exponent, exactly, is kept as the integers n; any other as
 the bits of its values, each XOR those before it. Of integers either the distance to the smallest is kept, or that of each step
 to the smallest step, whichever needs fewer bytes. So many bytes of each value are written plane by plane, each plane compressed
-by itself: the upper ones are mostly alike, the lower ones mostly noise, and one code for both would serve neither.
+by itself: the upper ones are mostly alike, the lower ones mostly noise, and one code for both would serve neither. Where many
+values have fewer decimals than others of their row, distances are split into hundreds and the rest instead of bytes: the rest
+is often 0, or a multiple of ten, which no byte of the whole shows.
 Decimal scaling: ALP (Afroozeh, Kuffo, Boncz: SIGMOD 2024), VictoriaMetrics; bench/codecs.py compares.
 
     chunk  = lengths:u16 head:u32 zstd(columns) length:u32*lengths zstd(plane)*lengths      integers little-endian
     columns = member:u8 phase:i32 kind:u8 exponent:u8 base:i64 step:i64 mask:u64, one after another, each for all rows
-    kind   = form * 16 + bytes per value (0..8)        form: 0 distances, 1 steps, 2 bits
+    kind   = form * 16 + bytes per value (0..8)        form: 0 distances, 1 steps, 2 bits, 3 distances, hundreds * 256 + rest
     mask   = bit k: value k is there
     planes = for each kind, ascending: byte 0 of all values of its rows, row by row; then byte 1 ...
 
@@ -29,7 +31,8 @@ Unsigned = NDArray[np.uint64]
 
 SLOTS = 64
 ROWS_MAX = 256  # of a chunk
-_DISTANCES, _STEPS, _BITS = 0, 1, 2
+_DISTANCES, _STEPS, _BITS, _HUNDREDS = range(4)
+_ROUND_SHARE = 0.25  # of a row's integers that are multiples of ten, from which on they are split by hundreds; by chance: 0.1
 _EXPONENT_MAX = 15
 _EXACT = 2.0**53
 _ALL = np.uint64(2**64 - 1)
@@ -47,7 +50,7 @@ _COLUMNS: tuple[tuple[str, np.dtype[Any]], ...] = (
     ("mask", np.dtype("<u8")),
 )
 _ROW_BYTES = sum(form.itemsize for _, form in _COLUMNS)
-_KINDS = frozenset(form * 16 + width for form in range(3) for width in range(9))
+_KINDS = frozenset(form * 16 + width for form in range(4) for width in range(9))
 
 
 class _Zstandard(threading.local):
@@ -146,7 +149,14 @@ def _planes(
     width = np.choose(form, [direct, stepwise, _width(bits)])
     base = np.choose(form, [least, integers[:, 0], np.zeros(len(values), np.int64)])
     step = np.where(form == _STEPS, least_step, 0)
-    content = np.where((form == _BITS)[:, None], bits, np.where((form == _STEPS)[:, None], beyond, distances))
+    content = np.choose(form[:, None], [distances, beyond, bits])
+    rough = np.flatnonzero((form == _DISTANCES) & (direct > 1))
+    rough = rough[(integers[rough] % 10 == 0).mean(axis=1) >= _ROUND_SHARE]
+    if len(rough):
+        base[rough] = least[rough] // 100 * 100
+        hundreds, rest = np.divmod((integers[rough] - base[rough][:, None]).view(np.uint64), np.uint64(100))
+        content[rough] = hundreds << np.uint64(8) | rest
+        form[rough], width[rough] = _HUNDREDS, _width(content[rough])
     kind = (form * 16 + width).astype(np.uint8)
     planes = []
     for one in np.unique(kind).tolist():
@@ -232,6 +242,8 @@ def _values(form: int, content: Unsigned, rows: NDArray[np.int64], columns: dict
         return np.bitwise_xor.accumulate(content, axis=1).view(np.float64)
     integers = content.view(np.int64)
     base = columns["base"][rows][:, None]
+    if form == _HUNDREDS:
+        integers = (integers >> 8) * 100 + (integers & 255)
     if form == _STEPS:
         steps = integers + columns["step"][rows][:, None]
         steps[:, 0] = 0

@@ -20,10 +20,15 @@
                   numbers below `given` were given once
     time        = seconds:i64                      what time it was, by which samples age (SteadyClock)
 
-    blocks/     = { "<8 digits>-<16 hex digits>.block" }      frequency; window as 64-bit two's complement
-    block       = "MXB1" frequency:u32 window:i64 chunks:u32 crc:u32 table chunk*      crc: of all before it and the table
-    table       = key:u32*chunks length:u32*chunks crc:u32*chunks      key: series number // 128; ascending
-    chunk       = see codec: up to 128 series, 64 values each; member = series number % 128
+    blocks/     = { "<8 digits>-<16 hex digits>-<2 digits>-<10 digits>.block" }      as in the block, window in two's complement
+    block       = "MXB1" frequency:u32 window:i64 windows:u32 part:u32 chunks:u32 crc:u32 table chunk*
+                  crc: of all before it and the table; the first window, how many there are, which series
+    table       = key:u32*chunks length:u32*chunks crc:u32*chunks      key: series number // series of a chunk; ascending
+    chunk       = see codec: a row of 64 values for each series and window;
+                  member = series number % series of a chunk * windows + window % windows
+    A single block is of one window: part 0, all series, 128 to a chunk. A merged one is of 2 to 32 windows (`merged_windows`),
+    the first a multiple of how many: 65536 // windows series from part times that on, 64 // windows to a chunk. Where a single
+    block has a value too, that counts.
 
 Markers are random: no bytes that a client sends can be taken for a record.
 """
@@ -40,6 +45,7 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
+from metricstore.disk.codec import SLOTS
 from metricwire.samples import Labels, Place, SeriesKey
 
 FORMAT = 1
@@ -48,15 +54,19 @@ LOCK_NAME = "lock"
 CHECKPOINT_NAME = "checkpoint"
 LOG_NAME, NAMES_NAME, BLOCKS_NAME, ARCHIVE_NAME, QUARANTINE_NAME = "log", "names", "blocks", "archive", "quarantine"
 FILE_NAME = re.compile(r"([0-9]{20})-([0-9a-f]{16})(\.log|\.a|\.b)")
-BLOCK_NAME = re.compile(r"([0-9]{8})-([0-9a-f]{16})\.block")
+BLOCK_NAME = re.compile(r"([0-9]{8})-([0-9a-f]{16})-([0-9]{2})-([0-9]{10})\.block")
 NO_MARKER = bytes(8)
 RECORD_HEAD = struct.Struct("<4sBII")
 RECORD_MAGIC = b"MXR1"
 RECORD_LONGEST = 64 * 1024**2  # bytes of a payload; a longer length is damage
 STATE_CHUNK = 1000  # labels, frequencies or names in one record
-BLOCK_HEAD = struct.Struct("<4sIqII")
+BLOCK_HEAD = struct.Struct("<4sIqIIII")
 BLOCK_MAGIC = b"MXB1"
-CHUNK_SERIES = 128
+CHUNK_SERIES = 128  # of a single block
+MERGED_CHUNK_ROWS = 64  # this and what follows is part of the layout
+MERGED_ROWS = 65536  # of a merged block, at most
+MERGED_MOST = 32  # windows of a merged block; a power of two
+MERGED_SECONDS = 6 * 3600  # that a merged block lasts at most
 _SAMPLES_HEAD = struct.Struct("<IqB")
 _FREED_HEAD = struct.Struct("<q")
 _TIME = struct.Struct("<q")
@@ -151,9 +161,48 @@ def file_name(number: int, marker: bytes, ending: str) -> str:
     return f"{number:020}-{marker.hex()}{ending}"
 
 
-def block_name(frequency: int, window: int) -> str:
-    """The name of a block."""
-    return f"{frequency:08}-{window % 2**64:016x}.block"
+class Block(NamedTuple):
+    """Which block: seconds between slots, first window, how many windows, which part of the series."""
+
+    frequency: int
+    window: int
+    windows: int = 1
+    part: int = 0
+
+    @property
+    def name(self) -> str:
+        """Of its file."""
+        return f"{self.frequency:08}-{self.window % 2**64:016x}-{self.windows:02}-{self.part:010}.block"
+
+    @property
+    def chunk_series(self) -> int:
+        """Series of a chunk."""
+        return CHUNK_SERIES if self.windows == 1 else MERGED_CHUNK_ROWS // self.windows
+
+    @staticmethod
+    def named(name: str) -> "Block | None":
+        """The block that a file of that name would be."""
+        found = BLOCK_NAME.fullmatch(name)
+        if not found:
+            return None
+        window = int(found[2], 16)
+        block = Block(int(found[1]), window - 2**64 if window >= 2**63 else window, int(found[3]), int(found[4]))
+        single = block.windows == 1 and block.part == 0
+        merged = block.windows == merged_windows(block.frequency) and block.window % block.windows == 0
+        return block if block.frequency and (single or merged) else None
+
+
+def merged_windows(frequency: int) -> int:
+    """How many windows of that frequency (seconds) a merged block has; 1: there is none."""
+    count = MERGED_MOST
+    while count > 1 and count * SLOTS * frequency > MERGED_SECONDS:
+        count //= 2
+    return count
+
+
+def part_series(windows: int) -> int:
+    """How many series a merged block of so many windows is of."""
+    return MERGED_ROWS // windows
 
 
 def checksum(marker: bytes, kind: int, payload: bytes) -> int:

@@ -35,6 +35,16 @@ def scatter(
     windows: NDArray[np.int64],
     arrays: list[NDArray[np.uint64]],
 ) -> NDArray[np.int64]: ...
+def spans(
+    numbers: NDArray[np.int64],
+    begins: NDArray[np.int64],
+    step: NDArray[np.int32],
+    phase: NDArray[np.int32],
+    first: NDArray[np.int64],
+    last: NDArray[np.int64],
+    start: int,
+    end: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]: ...
 def sums(
     array: NDArray[np.uint64],
     rows: NDArray[np.int32],

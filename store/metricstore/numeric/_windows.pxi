@@ -22,6 +22,20 @@ cdef struct Scattering:
     int64_t *others
 
 
+cdef struct Spanning:
+    const int32_t *step
+    const int32_t *phase
+    const int64_t *first
+    const int64_t *last
+    int64_t start, end
+
+
+cdef struct Stretch:  # of slots
+    int64_t time  # when it begins
+    int64_t low
+    int64_t high  # behind its last one
+
+
 def scatter(numbers, timestamps, values, step, phase, row, first, last, frequencies, windows, list arrays not None):
     """Write samples into the arrays of their windows; the indexes of those that no array takes. See plain.scatter."""
     cdef Py_ssize_t count = len(arrays)
@@ -186,3 +200,74 @@ cdef void sum_group(
         else:
             for c in range(width):
                 out[c] += as_value(row[c])
+
+
+def spans(numbers, begins, step, phase, first, last, int64_t start, int64_t end):
+    """What reading groups of series means. See plain.spans."""
+    cdef Buffers buffers = Buffers.__new__(Buffers, 6)
+    cdef Py_buffer *members = buffers.packed(numbers, b"lq", 8)
+    cdef Py_buffer *cuts = buffers.packed(begins, b"lq", 8)
+    cdef Py_buffer *series = buffers.packed(step, b"i", 4)
+    cdef Py_ssize_t n = members.shape[0], groups = cuts.shape[0], known = series.shape[0], k, i, stop
+    cdef const int64_t *number = <const int64_t *>members.buf
+    cdef const int64_t *cut = <const int64_t *>cuts.buf
+    cdef Spanning work
+    cdef Stretch found
+    work.step = <const int32_t *>series.buf
+    work.phase = <const int32_t *>column_of(buffers, phase, b"i", 4, known, 0)
+    work.first = <const int64_t *>column_of(buffers, first, b"lq", 8, known, 0)
+    work.last = <const int64_t *>column_of(buffers, last, b"lq", 8, known, 0)
+    work.start, work.end = start, end
+    for i in range(n):
+        if not 0 <= number[i] < known:
+            raise IndexError(f"cannot look at series {number[i]} of {known}")
+        if work.step[number[i]] <= 0:
+            raise ValueError(f"cannot look at series {number[i]}: it has no samples")
+    if groups == 0 or cut[0] != 0:
+        raise ValueError("cannot look at series: the groups do not fit")
+    for k in range(groups):
+        if cut[k] >= (cut[k + 1] if k + 1 < groups else n):
+            raise ValueError("cannot look at series: the groups do not fit")
+    columns = [empty(groups, INT64) for k in range(3)]
+    cdef Buffers results = Buffers.__new__(Buffers, 3)
+    starts = <int64_t *>results.of(columns[0], b"lq", 8, 1, PyBUF_WRITABLE).buf
+    slots = <int64_t *>results.of(columns[1], b"lq", 8, 1, PyBUF_WRITABLE).buf
+    counts = <int64_t *>results.of(columns[2], b"lq", 8, 1, PyBUF_WRITABLE).buf
+    for k in range(groups):
+        stop = cut[k + 1] if k + 1 < groups else n
+        found = stretch_of(&work, number + cut[k], stop - cut[k])
+        starts[k], slots[k], counts[k] = found.time, found.low, found.high - found.low
+    return tuple(columns)
+
+
+cdef Stretch stretch_of(const Spanning *work, const int64_t *numbers, Py_ssize_t count) noexcept nogil:
+    """Of one group, which is not empty."""
+    cdef Stretch whole = stretch_of_one(work, numbers[0]), one
+    cdef Py_ssize_t i
+    for i in range(1, count):
+        one = stretch_of_one(work, numbers[i])
+        if one.low < whole.low or (one.low == whole.low and one.time < whole.time):
+            whole.low, whole.time = one.low, one.time
+        whole.high = max(whole.high, one.high)
+    return whole
+
+
+cdef inline Stretch stretch_of_one(const Spanning *work, int64_t m) noexcept nogil:
+    cdef Stretch one
+    cdef int64_t step = work.step[m], phase = work.phase[m], wanted, held
+    one.time = max(work.start, slot_of(work.first[m], step, phase) * step + phase)
+    one.low = slot_of(one.time, step, phase)
+    wanted = -floor_of(one.time - work.end, step)
+    held = slot_of(work.last[m], step, phase) + 1 - one.low
+    one.high = one.low + max(min(wanted, held), <int64_t>0)
+    return one
+
+
+cdef inline int64_t floor_of(int64_t dividend, int64_t divisor) noexcept nogil:
+    """As Python divides; C rounds to zero."""
+    cdef int64_t quotient = dividend // divisor
+    return quotient - (quotient * divisor > dividend)
+
+
+cdef inline int64_t slot_of(int64_t time, int64_t step, int64_t phase) noexcept nogil:
+    return floor_of(time - phase + step // 2, step)

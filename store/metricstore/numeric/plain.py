@@ -151,3 +151,40 @@ def sums(
         values = (array[at, low:high] ^ np.uint64(NAN_BITS)).view(np.float64)
         values[at == NO_ROW] = np.nan
         out[longer] = values if rank == 0 else out[longer] + values
+
+
+def spans(
+    numbers: NDArray[np.int64],
+    begins: NDArray[np.int64],
+    step: NDArray[np.int32],
+    phase: NDArray[np.int32],
+    first: NDArray[np.int64],
+    last: NDArray[np.int64],
+    start: int,
+    end: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Of groups of series: when reading each from `start` to before `end` begins (seconds), in which slot, and how many it has.
+
+    numbers: (n), series that have samples; begins: where in it each group begins, ascending from 0; none is empty.
+    step, phase, first, last: by series number, as `scatter` keeps them; |times| < 2^62. A series begins no earlier than its
+    first sample and ends no later than after its last one; a group begins with the first of its series. IndexError for a
+    series beyond them, ValueError for groups that do not fit.
+    """
+    _check_groups(numbers, begins)
+    f, offset = step[numbers].astype(np.int64), phase[numbers]
+
+    def slots(times: NDArray[np.int64]) -> NDArray[np.int64]:
+        found: NDArray[np.int64] = (times - offset + f // 2) // f
+        return found
+
+    times = np.maximum(start, slots(first[numbers]) * f + offset)
+    low = slots(times)
+    high = low + np.clip(-((times - end) // f), 0, np.maximum(slots(last[numbers]) + 1 - low, 0))
+    slot = np.minimum.reduceat(low, begins)
+    earliest = np.where(low == np.repeat(slot, np.diff(begins, append=len(numbers))), times, np.iinfo(np.int64).max)
+    return np.minimum.reduceat(earliest, begins), slot, np.maximum.reduceat(high, begins) - slot
+
+
+def _check_groups(numbers: NDArray[np.int64], begins: NDArray[np.int64]) -> None:
+    if len(begins) == 0 or begins[0] != 0 or (np.diff(begins, append=len(numbers)) <= 0).any():
+        raise ValueError("cannot look at series: the groups do not fit")

@@ -1,8 +1,8 @@
 """Queries to entries: select, read, aggregate, resample, state, scale, pad, in that order, as cc-metric-store does."""
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,48 +12,43 @@ from metricstore.engine import Engine
 from metricstore.memory.registry import NO_NUMBERS
 from metricstore.numeric.aggregate import Values, statistics
 from metricstore.numeric.resample import resample
-from metricstore.query.request import Query, QueryRequest, too_many
-from metricstore.reading import Totals
+from metricstore.query.request import Query, SkimmedRequest, read, read_queries, too_many
+from metricstore.query.selection import Asked, Entry, Request, Selection, Selections
+from metricstore.reading import Groups, Totals
 from metricstore.settings import Limits
 from metricwire.errors import BadInput, TooLarge
 
 QUERIES_AT_ONCE = 1000  # whose series are found, and read together
 
-Entry = dict[str, Any]
 Starts = NDArray[np.int64]  # seconds
-
-
-class Asked(NamedTuple):
-    """An entry that is to be read: its place in its row, its query, its series."""
-
-    row: list[Entry | None]
-    place: int
-    query: Query
-    numbers: NDArray[np.int64]
 
 
 class Execution:
     """One request against one engine. TooLarge when it asks for more than the limits allow, before anything is read.
 
-    `echo` are the queries that `for-all-nodes` made; `rows` gives the results.
+    `echo` are the queries that `for-all-nodes` made; `rows` gives the results. BadInput for a body that is no request.
     """
 
-    def __init__(self, engine: Engine, request: QueryRequest, limits: Limits) -> None:
-        self._engine, self._request, self._limits = engine, request, limits
+    def __init__(self, engine: Engine, body: bytes, limits: Limits, selections: Selections) -> None:
+        self._engine, self._limits, self._selections = engine, limits, selections
+        self._frame = frame = read(body, SkimmedRequest)
         self._points = limits.points  # values that may still be read or padded
-        self._start = max(-TIME_MAX, min(request.from_, TIME_MAX))
-        self._end = max(-TIME_MAX, min(request.to, TIME_MAX))
-        archived = engine.archived_until(request.cluster)
+        self._start = max(-TIME_MAX, min(frame.from_, TIME_MAX))
+        self._end = max(-TIME_MAX, min(frame.to, TIME_MAX))
+        archived = engine.archived_until(frame.cluster)
         self._archived = archived is not None and self._start <= archived
-        self._queries = list(request.queries or [])
-        asked = sum(map(width, self._queries))
-        made = self._for_all_nodes(asked)
+        self._known = None if self._archived or self._start > self._end else selections.get(frame.subject)
+        if self._known is not None:
+            self.echo = self._known.echo
+            return
+        self._queries = read_queries(body, limits.queries)
+        made = self._for_all_nodes(sum(map(width, self._queries)))
         self.echo = [{"metric": query.metric, "host": query.host, "resolution": 0, "aggreg": False} for query in made]
         self._queries += made
 
     def _for_all_nodes(self, asked: int) -> list[Query]:
-        metrics = self._request.for_all_nodes or []
-        hosts = self._engine.hosts(self._request.cluster, archived=self._archived) if metrics else []
+        metrics = self._frame.for_all_nodes or []
+        hosts = self._engine.hosts(self._frame.cluster, archived=self._archived) if metrics else []
         count = asked + len(metrics) * len(hosts)
         if count > self._limits.queries:
             raise too_many(count, self._limits.queries)
@@ -64,56 +59,79 @@ class Execution:
         if self._archived:
             yield from self._rows_with_archive()
             return
-        for at in range(0, len(self._queries), QUERIES_AT_ONCE):
-            queries = self._queries[at : at + QUERIES_AT_ONCE]
-            rows: list[list[Entry | None]] = [[] for _ in queries]
-            asked = self._asked(queries, rows)
-            for totals in self._engine.read([one.numbers for one in asked], self._start, self._end, self._points):
-                filled = [asked[place] for place in totals.places.tolist()]
-                self._points -= totals.values.shape[1] * sum([len(one.numbers) for one in filled])
-                self._fill(filled, totals)
+        for part in self._known.parts if self._known else self._find():
+            entries = list(part.entries)
+            for totals in self._engine.read(part.groups, self._start, self._end, self._points):
+                self._points -= totals.values.shape[1] * int(part.groups.sizes[totals.places].sum())
+                self._fill(entries, part, totals)
                 yield []
-            yield [[entry for entry in row if entry] for row in rows]
+            left = iter(entries)
+            yield [[entry for entry in itertools.islice(left, count) if entry] for count in part.counts]
+
+    def _find(self) -> Iterator[Selection]:
+        """What the queries ask for, some at a time; all together is remembered."""
+        generation, parts = self._engine.generation, list[Selection]()
+        all_held = self._start <= self._end
+        for at in range(0, len(self._queries), QUERIES_AT_ONCE):
+            part, held = self._select(self._queries[at : at + QUERIES_AT_ONCE])
+            parts.append(part)
+            all_held &= held
+            yield part
+        if all_held:
+            self._selections.keep(self._frame.subject, Request(self.echo, parts, generation))
 
     def _rows_with_archive(self) -> Iterator[list[list[Entry]]]:
         """The same one by one, for a time of which the archive has samples."""
         for query in self._queries:
-            row: list[Entry | None] = []
+            entries = list[Entry | None]()
             for groups in selectors(query):
                 frequency = self._engine.metrics.frequency(query.metric)
-                wanted = Wanted(self._request.cluster, query.host, groups, query.metric, self._start, self._end, frequency)
+                wanted = Wanted(self._frame.cluster, query.host, groups, query.metric, self._start, self._end, frequency)
                 found = self._engine.read_archived(wanted, self._points) if self._start <= self._end else None
                 error = self._error(query, found[1] if found else 0)
                 if error:
-                    row.append(_failure(error))
+                    entries.append(_failure(error))
                 elif found:
-                    row.append(None)
+                    entries.append(None)
                     self._points -= found[0].values.shape[1] * found[1]
-                    self._fill([Asked(row, len(row) - 1, query, np.zeros(found[1], np.int64))], found[0])
+                    series = np.zeros(found[1], np.int64)
+                    self._fill(entries, self._selection([Asked(len(entries) - 1, query)], [series]), found[0])
                 yield []
-            yield [[entry for entry in row if entry]]
+            yield [[entry for entry in entries if entry]]
 
-    def _asked(self, queries: Sequence[Query], rows: Sequence[list[Entry | None]]) -> list[Asked]:
-        """What is to be read for queries; errors go to their rows at once."""
-        select, cluster = self._engine.select, self._request.cluster
-        chosen = [
-            (row, query, selected)
-            for query, row in zip(queries, rows, strict=True)
-            for selected in select(cluster, query.host, selectors(query), query.metric)
-        ]
-        every = np.concatenate([NO_NUMBERS, *(numbers for _, _, numbers in chosen)])
+    def _select(self, queries: Sequence[Query]) -> tuple[Selection, bool]:
+        """What is to be read for queries, and whether all series that were found hold samples."""
+        select, cluster = self._engine.select, self._frame.cluster
+        chosen = [(query, select(cluster, query.host, selectors(query), query.metric)) for query in queries]
+        every = np.concatenate([NO_NUMBERS, *(numbers for _, found in chosen for numbers in found)])
         all_held = len(self._engine.holding(every)) == len(every)
-        asked = []
-        for row, query, selected in chosen:
-            numbers = selected if all_held else self._engine.holding(selected)
-            count = len(numbers)
-            error = self._error(query, count) if count != 1 or self._start > self._end else None
-            if error:
-                row.append(_failure(error))
-            elif count:
-                asked.append(Asked(row, len(row), query, numbers))
-                row.append(None)
-        return asked
+        counts, entries, asked, parts = list[int](), list[Entry | None](), list[Asked](), list[NDArray[np.int64]]()
+        for query, found in chosen:
+            before = len(entries)
+            for selected in found:
+                numbers = selected if all_held else self._engine.holding(selected)
+                count = len(numbers)
+                error = self._error(query, count) if count != 1 or self._start > self._end else None
+                if error:
+                    entries.append(_failure(error))
+                elif count:
+                    asked.append(Asked(len(entries), query))
+                    entries.append(None)
+                    parts.append(numbers)
+            counts.append(len(entries) - before)
+        return self._selection(asked, parts, counts, entries), all_held
+
+    def _selection(
+        self,
+        asked: Sequence[Asked],
+        parts: Sequence[NDArray[np.int64]],
+        counts: Sequence[int] = (),
+        entries: Sequence[Entry | None] = (),
+    ) -> Selection:
+        groups = Groups.of(parts)
+        averaged = [self._engine.metrics.aggregation(query.metric) == "avg" for _, query in asked]
+        plain = not any(query.resolution or query.scale_by for _, query in asked)
+        return Selection(counts, entries, asked, groups, np.where(averaged, groups.sizes, 1), plain)
 
     def _error(self, query: Query, count: int) -> str | None:
         """Why nothing can be said of so many series."""
@@ -125,43 +143,58 @@ class Execution:
             return f"cannot aggregate {count} series: invalid aggregation: metric {query.metric} has no rule"
         return None
 
-    def _fill(self, asked: Sequence[Asked], totals: Totals) -> None:
+    def _fill(self, entries: list[Entry | None], part: Selection, totals: Totals) -> None:
         """Make the entries of what was read: averaged, thinned where that is asked for, stated, scaled, padded."""
-        values, frequency = totals.values, totals.frequency
-        counts = [self._divisor(one) if len(one.numbers) > 1 else 1 for one in asked]
-        if max(counts) > 1:
-            values = values / np.array(counts)[:, None]
-        thinned = [at for at, one in enumerate(asked) if (one.query.resolution or 0) > frequency]
+        places, values, frequency = totals.places.tolist(), totals.values, totals.frequency
+        asked = part.asked if len(places) == len(part.asked) else [part.asked[place] for place in places]
+        divisors = part.divisors[totals.places]
+        if divisors.max() > 1:
+            values = values / divisors[:, None]
+        wanted = [] if part.plain else [query.resolution or 0 for _, query in asked]
+        thinned = [at for at, resolution in enumerate(wanted) if resolution > frequency]
         for at in thinned:
             try:
-                row, resolution = resample(values[at], frequency, asked[at].query.resolution or 0)
+                row, resolution = resample(values[at], frequency, wanted[at])
             except BadInput as error:
-                asked[at].row[asked[at].place] = _failure(str(error))
+                entries[asked[at].place] = _failure(str(error))
             else:
-                self._finish(asked[at : at + 1], row[None, :], totals, totals.starts[at : at + 1], resolution)
-        if len(thinned) < len(asked):
-            left = np.setdiff1d(np.arange(len(asked)), thinned) if thinned else slice(None)
-            rest = [asked[at] for at in left.tolist()] if isinstance(left, np.ndarray) else asked
-            self._finish(rest, values[left], totals, totals.starts[left], frequency)
+                some = totals._replace(starts=totals.starts[at : at + 1])
+                self._finish(entries, asked[at : at + 1], row[None, :], some, resolution)
+        if not thinned:
+            self._finish(entries, asked, values, totals, frequency, plain=part.plain)
+        elif len(thinned) < len(asked):
+            left = np.setdiff1d(np.arange(len(asked)), thinned)
+            rest = [asked[at] for at in left.tolist()]
+            self._finish(entries, rest, values[left], totals._replace(starts=totals.starts[left]), frequency)
 
-    def _finish(self, asked: Sequence[Asked], values: Values, totals: Totals, starts: Starts, resolution: int) -> None:
-        stats = np.stack(statistics(values)) if self._request.with_stats else np.zeros((3, len(values)))
-        if any(one.query.scale_by for one in asked):
-            factors = np.array([one.query.scale_by or 1.0 for one in asked])
+    def _finish(
+        self,
+        entries: list[Entry | None],
+        asked: Sequence[Asked],
+        values: Values,
+        totals: Totals,
+        resolution: int,
+        *,
+        plain: bool = False,
+    ) -> None:
+        """Entries of rows of values, which begin at the starts of the totals and may have been thinned since."""
+        stats = np.stack(statistics(values)) if self._frame.with_stats else np.zeros((3, len(values)))
+        if not plain:
+            factors = np.array([query.scale_by or 1.0 for _, query in asked])
             values, stats = values * factors[:, None], stats * factors
-        ends = starts + totals.values.shape[1] * totals.frequency
-        missing = self._missing(starts, totals.frequency)
-        with_data = self._request.with_data
-        columns = (starts.tolist(), ends.tolist(), missing, values, *stats.tolist())
-        for one, start, end, nulls, data, avg, low, high in zip(asked, *columns, strict=True):
+        ends = totals.starts + totals.values.shape[1] * totals.frequency
+        missing = self._missing(totals.starts, totals.frequency)
+        with_data = self._frame.with_data
+        columns = (totals.starts.tolist(), ends.tolist(), missing, values, *stats.tolist())
+        for (place, _), start, end, nulls, data, avg, low, high in zip(asked, *columns, strict=True):
             entry: Entry = {"from": start, "to": end, "resolution": resolution, "avg": avg, "min": low, "max": high}
             if with_data and nulls + len(data):
                 entry["data"] = _padded(data, nulls) if nulls else data
-            one.row[one.place] = entry
+            entries[place] = entry
 
     def _missing(self, starts: Starts, frequency: int) -> list[int]:
         """Nulls in front of data that begin at these times, if they are wanted. TooLarge before any of them is made."""
-        if not self._request.with_padding:
+        if not self._frame.with_padding:
             return [0] * len(starts)
         missing = np.maximum(0, np.trunc(starts / frequency) - math.trunc(self._start / frequency)).astype(np.int64)
         nulls = int(missing.sum())
@@ -170,10 +203,6 @@ class Execution:
         self._points -= nulls
         found: list[int] = missing.tolist()
         return found
-
-    def _divisor(self, asked: Asked) -> int:
-        """What makes the sum of its series what the metric's rule asks for."""
-        return len(asked.numbers) if self._engine.metrics.aggregation(asked.query.metric) == "avg" else 1
 
 
 def _padded(data: Values, nulls: int) -> Values:

@@ -1,5 +1,6 @@
 """What a client asks of `/api/query` and `/api/healthcheck` (spec/metric-store-api.md "Query")."""
 
+from collections.abc import Hashable
 from typing import TypeVar
 
 import msgspec
@@ -26,17 +27,33 @@ class Query(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=False):
     aggreg: bool | None = False
 
 
-class QueryRequest(msgspec.Struct, frozen=True, rename="kebab"):
-    """Times in seconds; `to` is exclusive."""
+class Frame(msgspec.Struct, frozen=True, rename="kebab"):
+    """A request for samples but for its queries."""
 
     cluster: str = ""
     from_: int = msgspec.field(name="from", default=0)
     to: int = 0
-    queries: list[Query] | None = None
     for_all_nodes: list[str] | None = None
     with_stats: bool | None = True
     with_data: bool | None = True
     with_padding: bool | None = True
+
+
+class QueryRequest(Frame, frozen=True, rename="kebab"):
+    """A request for samples. Times in seconds; `to` is exclusive."""
+
+    queries: list[Query] | None = None
+
+
+class SkimmedRequest(Frame, frozen=True, rename="kebab"):
+    """A request for samples whose queries are not looked at yet."""
+
+    queries: msgspec.Raw = msgspec.Raw(b"null")
+
+    @property
+    def subject(self) -> Hashable:
+        """What it asks for, whenever: the same for two requests that ask for the same in the same words."""
+        return self.cluster, bytes(self.queries), tuple(self.for_all_nodes or ())
 
 
 class HealthRequest(msgspec.Struct, frozen=True, rename="kebab"):
@@ -63,11 +80,11 @@ class _Counted(msgspec.Struct, frozen=True):
     queries: list[msgspec.Raw] | None = None
 
 
-def read_query(body: bytes, most: int) -> QueryRequest:
-    """The same of a request for samples. TooLarge for more than `most` queries, if possible before they are read."""
+def read_queries(body: bytes, most: int) -> list[Query]:
+    """Those of a request for samples. TooLarge for more than `most`, if possible before they are read."""
     if len(body) > LONG and (count := len(read(body, _Counted).queries or [])) > most:
         raise too_many(count, most)
-    return read(body, QueryRequest)
+    return read(body, QueryRequest).queries or []
 
 
 def too_many(count: int, most: int) -> TooLarge:

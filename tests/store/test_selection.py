@@ -1,0 +1,85 @@
+"""What a request asks for is remembered, and never longer than it holds."""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from metricstore.query import selection
+from metricstore.query.selection import Asked, Request, Selection, Selections
+from storeapp import Client, MakeApp
+
+NOW = 1_800_000_000
+STEPS, STEP = 40, 640  # seconds
+LAST = NOW + STEPS * STEP
+METRICS = {"m": {"frequency": 10, "aggregation": "sum"}, "other": {"frequency": 10}}
+THREADS = {"metric": "m", "host": "h1", "type": "hwthread", "type-ids": ["0", "1", "2"]}
+REQUESTS: list[dict[str, Any]] = [
+    {"queries": [{"metric": "m", "host": "h1"}]},
+    {"queries": [THREADS, THREADS | {"aggreg": True}, {"metric": "other", "host": "h1", "scale-by": 2.0}]},
+    {"for-all-nodes": ["m", "other"]},
+]
+
+
+@pytest.fixture
+def ask(make_app: MakeApp, client: Callable[[Any], Client], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Asks a store, twice a store that finds everything anew: as the metric's samples change, both say the same."""
+    app = make_app({"metrics": METRICS}, clock=lambda: LAST, passing=lambda: 0)
+    asked = client(app.api)
+
+    def ask(path: str, body: Any) -> Any:
+        if isinstance(body, str):
+            return asked("POST", path, content=body)
+        remembered = asked("POST", path, json=body).json()
+        with monkeypatch.context() as patch:
+            patch.setattr(Selections, "get", lambda *_: None)
+            assert asked("POST", path, json=body).json() == remembered
+        return remembered
+
+    return ask
+
+
+def line(metric: str, host: str, value: float, at: int, thread: str = "") -> str:
+    part = f",type=hwthread,type-id={thread}" if thread else ""
+    return f"{metric},cluster=c,hostname={host}{part} value={value} {at}\n"
+
+
+def test_what_comes_and_goes_is_seen_by_requests_that_were_made_before(ask: Callable[..., Any]) -> None:
+    rng = random.Random(1)
+    for step in range(STEPS):
+        at = NOW + STEP * step
+        metric, host, thread = rng.choice(["m", "other"]), rng.choice(["h1", "h2"]), rng.choice(["", "0", "1"])
+        assert ask("/api/write", line(metric, host, step, at, thread)).status_code == 200
+        if rng.random() < 0.2:
+            before = rng.choice([at - 6400, at + 6400])
+            assert ask(f"/api/free?to={before}", '[["c", "h1"]]').status_code == 200
+        for request in REQUESTS:
+            start = at - rng.choice([60, 6400])
+            ask("/api/query", request | {"cluster": "c", "from": start, "to": at + 60})
+            ask("/api/query", request | {"cluster": "c", "from": at + 60, "to": start})
+
+
+def test_an_error_is_not_remembered(ask: Callable[..., Any]) -> None:
+    query = {"cluster": "c", "from": NOW, "to": NOW + 10, "queries": [{"metric": "new", "host": "h1"}]}
+    assert "unknown metric" in ask("/api/query", query)["results"][0][0]["error"]
+    ask("/api/write", line("new", "h1", 1.5, NOW))
+    assert ask("/api/query", query)["results"][0][0]["data"] == [1.5]
+
+
+def test_memory_is_bounded(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = make_app().engine
+    selections = Selections(engine)
+    groups = selection.Groups.of([])
+    asked = [Asked(0, selection.Query("m"))] * 10
+    some = Request([], [Selection([], [None] * 10, asked, groups, groups.sizes, plain=True)], engine.generation)
+    monkeypatch.setattr(selection, "REMEMBERED", 3 * 10 * selection.ASKED_BYTES)
+    for subject in "abca":
+        selections.keep(subject, some)
+        assert selections.get("a") or subject == "c", "the one that was asked for last stays"
+    assert [subject for subject in "abc" if selections.get(subject)] == ["a", "b", "c"]
+    selections.keep("d", some)
+    assert [subject for subject in "abcd" if selections.get(subject)] == ["b", "c", "d"]
+    monkeypatch.setattr(selection, "LARGEST", 10)
+    selections.keep("large", some)
+    assert not selections.get("large")
