@@ -48,6 +48,10 @@ class Recovery:
         if state is not None:
             self._take(state)
         first = state.segment if state else 0
+        try:
+            it.log.settle(first)
+        except OSError as error:
+            it.commits.report_full(error)
         for record in it.log.replay(first):
             try:
                 self._play(record)

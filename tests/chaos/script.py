@@ -205,6 +205,11 @@ class Script:
         ]
         await self._write([self._sample(key, n) for key in keys for n in range(self.rng.randrange(1, 3))])
 
+    async def write_newest(self) -> None:
+        """To a series of the last batch of new ones."""
+        self._tick(60)
+        await self._write([self._sample(self._series[-1], 0)])
+
     async def write_observed(self) -> None:
         """Samples of metrics that nobody declared, ever closer, so that their series move."""
         metric = f"x{self.rng.randrange(3)}"

@@ -51,6 +51,9 @@ class Unsynced(Files):
     def sync(self, file: int) -> None:
         pass
 
+    def sync_file(self, path: Path) -> None:
+        pass
+
     def sync_directory(self, path: Path) -> None:
         pass
 
@@ -138,6 +141,12 @@ class Recorder(Unsynced):
     def sync(self, file: int) -> None:
         with self._lock:
             done = Done("sync", self._open[file])
+            self._ask("sync", done)
+            self.done.append(done)
+
+    def sync_file(self, path: Path) -> None:
+        with self._lock:
+            done = Done("sync", self._named[path])
             self._ask("sync", done)
             self.done.append(done)
 

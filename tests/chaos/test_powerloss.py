@@ -123,3 +123,42 @@ def test_t3_a_power_cut_after_a_start_after_a_kill(tmp_path: Path, size: Size, s
     run(lives())
     figures(f"T3 after a kill: {kills} operations of a sealing, {states} states; {len(said)} wrong")
     assert not said, said[:5]
+
+
+def test_t3_a_power_cut_in_a_sealing_after_a_kill_in_a_write(tmp_path: Path, size: Size, seed: int, figures: Figures) -> None:
+    """What a start finds in the log and puts into blocks stays in the log as well, until it is trimmed."""
+    said: list[str] = []
+    states = 0
+
+    async def life(at: int) -> bool:
+        """Kill in that operation of a write, start, seal, cut the power in each operation of it; whether there were so many."""
+        nonlocal states
+        (folder := tmp_path / str(at)).mkdir()
+        script = Script(folder / "script", seed)
+        judge = Judge(script, folder)
+        script.open()
+        await script.write_new()
+        await script.library.it.seal()
+        script.files.kill_after(at)
+        killed = await until_killed(script.write_newest(), script.files)
+        script.exit()
+        script.open()
+        disk, rng, before = Disk(), random.Random(seed), script.now
+        await script.library.it.seal()
+        for number, done in enumerate(script.files.done, 1):
+            disk.apply(done)
+            for state in disk.after_power_cut(rng, size.pick(1, 10)) if number >= before else ():
+                wrong = await judge.judge(state, number)
+                said.extend(f"killed at {at}, operation {number - before} of sealing: {text}" for text in wrong)
+        script.exit()
+        states += judge.states
+        return killed
+
+    async def lives() -> None:
+        at = 0
+        while await life(at):
+            at += 1
+
+    run(lives())
+    figures(f"T3 in a sealing after a kill in a write: {states} states; {len(said)} wrong")
+    assert not said, said[:5]

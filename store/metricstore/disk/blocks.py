@@ -263,6 +263,7 @@ class Blocks:
         """Put a block in place of the one there was; none without chunks. OSError leaves what there was."""
         if not chunks:
             self.remove(block)
+            self.sync()
             return
         content = blockfile.content(block, chunks)
         self._files.replace(self._path(block), content)

@@ -30,6 +30,14 @@ class Files:
         """After this, all that was appended survives a power cut. An error leaves it unknown what does: never call it again."""
         os.fdatasync(file)
 
+    def sync_file(self, path: Path) -> None:
+        """The same of a file that an earlier process may have appended to."""
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fdatasync(file)
+        finally:
+            os.close(file)
+
     def sync_directory(self, path: Path) -> None:
         """After this, the names of files made, renamed or removed in the folder survive a power cut."""
         file = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

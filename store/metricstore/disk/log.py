@@ -60,6 +60,16 @@ class Log:
             for kind, payload in read_records(file.path, file.marker, self._on_damage):
                 yield Record(file.number, kind, payload)
 
+    def settle(self, first: int) -> None:
+        """What was replayed stays, though the process that wrote it ended before it had made sure. After OSError all fails."""
+        try:
+            for file in list_files(self.directory, ENDING):
+                if file.number >= first:
+                    self._files.sync_file(file.path)
+        except OSError as error:
+            self.broken = error
+            raise
+
     def begin(self, state: Sequence[Payload]) -> int:
         """Begin a new segment that holds the state first; its number. OSError leaves the log as it was."""
         if self.broken:
