@@ -295,10 +295,10 @@ def scattered(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-def scatter_by_hand(a: dict[str, Any]) -> list[int]:
+def scatter_by_hand(a: dict[str, Any]) -> tuple[list[int], list[bool]]:
     """What plain.scatter documents, one sample at a time."""
     pairs = list(zip(a["frequencies"].tolist(), a["windows"].tolist(), strict=True))
-    others = []
+    others, touched = [], [False] * len(pairs)
     for i, m in enumerate(a["numbers"].tolist()):
         f, t, row = int(a["step"][m]), int(a["timestamps"][i]), int(a["row"][m])
         slot = (t - int(a["phase"][m]) + f // 2) // f if f > 0 else 0
@@ -306,18 +306,19 @@ def scatter_by_hand(a: dict[str, Any]) -> list[int]:
         if not 0 <= row < len(array):
             others.append(i)
             continue
+        touched[pairs.index((f, slot // 64))] = True
         array[row, slot % 64] = struct.unpack("<Q", struct.pack("<d", a["values"][i]))[0] ^ NAN_BITS
         a["first"][m], a["last"][m] = min(a["first"][m], t), max(a["last"][m], t)
-    return others
+    return others, touched
 
 
 @implementations
 @given(scattered())
 def test_scatter_writes_each_sample_to_its_cell(module: ModuleType, arguments: dict[str, Any]) -> None:
     mine = {key: [a.copy() for a in value] if key == "arrays" else value.copy() for key, value in arguments.items()}
-    others = module.scatter(*mine.values())
+    others, touched = module.scatter(*mine.values())
     assert others.dtype == np.int64
-    assert others.tolist() == scatter_by_hand(arguments)
+    assert (others.tolist(), touched) == scatter_by_hand(arguments)
     for key in ("first", "last"):
         assert mine[key].tolist() == arguments[key].tolist()
     for found, wanted in zip(mine["arrays"], arguments["arrays"], strict=True):

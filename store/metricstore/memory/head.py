@@ -37,26 +37,31 @@ class Head:
 
     def write(self, numbers: Numbers, timestamps: Ints, values: Floats) -> None:
         """Samples in order."""
-        series = self.series
-        series.reserve(int(numbers.max()) + 1)
-        new = np.flatnonzero(series.step[numbers] == 0)
+        self.series.reserve(int(numbers.max()) + 1)
+        prepared = bool(self._undeclared)  # else no series can move, and only new ones have to be looked at
+        if prepared:
+            self._prepare(numbers, timestamps)
+        left = self._scatter(numbers, timestamps, values, self._hot)
+        if len(left):
+            numbers, timestamps, values = numbers[left], timestamps[left], values[left]
+            if not prepared:
+                self._prepare(numbers, timestamps)
+            self._write_elsewhere(numbers, timestamps, values)
+
+    def _prepare(self, numbers: Numbers, timestamps: Ints) -> None:
+        """Give series their grids before they are written to."""
+        new = np.flatnonzero(self.series.step[numbers] == 0)
         if len(new):
             self._place(numbers[new], timestamps[new])
         if self._undeclared:
-            watched = np.flatnonzero(series.watched[numbers])
+            watched = np.flatnonzero(self.series.watched[numbers])
             if len(watched):
                 self._observe(numbers[watched], timestamps[watched])
-        low, high = int(timestamps.min()), int(timestamps.max())
-        for window in self._hot:
-            window.dirty = window.dirty or (low < window.end and high >= window.start)
-        left = self._scatter(numbers, timestamps, values, self._hot)
-        if len(left):
-            self._write_elsewhere(numbers[left], timestamps[left], values[left])
 
     def _scatter(self, numbers: Numbers, timestamps: Ints, values: Floats, windows: list[Window]) -> Ints:
         """Put samples into these windows; which of them belong elsewhere."""
         series = self.series
-        return kernels.scatter(
+        left, touched = kernels.scatter(
             numbers,
             timestamps,
             values,
@@ -69,6 +74,9 @@ class Head:
             np.array([window.index for window in windows], np.int64),
             [window.array for window in windows],
         )
+        for window, dirty in zip(windows, touched, strict=True):
+            window.dirty = window.dirty or dirty
+        return left
 
     def _write_elsewhere(self, numbers: Numbers, timestamps: Ints, values: Floats) -> None:
         """Samples of windows that are not at hand, or have no room for the series yet."""
@@ -78,7 +86,6 @@ class Head:
         for here in np.split(order, cuts):
             window = self._open(int(frequencies[here[0]]), int(indexes[here[0]]))
             window.reserve(self.series.size)
-            window.dirty = True
             left = self._scatter(numbers[here], timestamps[here], values[here], [window])
             assert not len(left)
         self._choose_hot()

@@ -34,7 +34,7 @@ def scatter(
     frequencies: NDArray[np.int32],
     windows: NDArray[np.int64],
     arrays: list[NDArray[np.uint64]],
-) -> NDArray[np.int64]: ...
+) -> tuple[NDArray[np.int64], list[bool]]: ...
 def spans(
     numbers: NDArray[np.int64],
     begins: NDArray[np.int64],

@@ -6,6 +6,7 @@ cdef struct Window:
     int64_t number
     Py_ssize_t capacity
     uint64_t *cells
+    bint touched
 
 
 cdef struct Scattering:
@@ -37,7 +38,7 @@ cdef struct Stretch:  # of slots
 
 
 def scatter(numbers, timestamps, values, step, phase, row, first, last, frequencies, windows, list arrays not None):
-    """Write samples into the arrays of their windows; the indexes of those that no array takes. See plain.scatter."""
+    """Write samples into the arrays of their windows. See plain.scatter."""
     cdef Py_ssize_t count = len(arrays)
     cdef Buffers buffers = Buffers.__new__(Buffers, 10 + count)
     cdef Py_buffer *samples = buffers.packed(numbers, b"I", 4)
@@ -71,9 +72,9 @@ def scatter(numbers, timestamps, values, step, phase, row, first, last, frequenc
                 raise ValueError(f"cannot scatter: a window has {WIDTH} columns, not {view.shape[1]}")
             targets = &work.targets[j]
             targets.frequency, targets.number = frequency[j], window[j]
-            targets.capacity, targets.cells = view.shape[0], <uint64_t *>view.buf
+            targets.capacity, targets.cells, targets.touched = view.shape[0], <uint64_t *>view.buf, False
         left = scatter_all(&work)
-        return column(INT64, work.others, left, 8)
+        return column(INT64, work.others, left, 8), [bool(work.targets[j].touched) for j in range(count)]
     finally:
         free(work.targets)
         free(work.others)
@@ -98,6 +99,7 @@ cdef Py_ssize_t scatter_all(const Scattering *work) noexcept nogil:
             m = work.numbers[i + k]
             cells[k] = cell_of(work, &at, work.timestamps[i + k], work.step[m], work.phase[m], work.row[m])
             if cells[k] != NULL:
+                work.targets[at].touched = True
                 fetch_to_write(cells[k])
         for k in range(size):
             if cells[k] == NULL:

@@ -97,8 +97,8 @@ def scatter(  # noqa: PLR0917 - columns, in the order of what they are of
     frequencies: NDArray[np.int32],
     windows: NDArray[np.int64],
     arrays: list[NDArray[np.uint64]],
-) -> NDArray[np.int64]:
-    """Write samples into the arrays of their windows; the indexes of those that no array takes, in order.
+) -> tuple[NDArray[np.int64], list[bool]]:
+    """Write samples into the arrays of their windows; the indexes of those that no array takes, in order, and which took any.
 
     numbers, timestamps, values: (n), a sample each; |timestamp| < 2^62. Later ones win over earlier ones of the same cell.
     step, phase, row, first, last: by series number; step is its seconds per slot, 0 for none; first and last are kept up to
@@ -109,16 +109,17 @@ def scatter(  # noqa: PLR0917 - columns, in the order of what they are of
     f = step[numbers].astype(np.int64)
     slots = (timestamps - phase[numbers] + f // 2) // np.maximum(f, 1)
     window, column, at = slots >> COLUMNS_BITS, slots & (2**COLUMNS_BITS - 1), row[numbers]
-    left = np.ones(len(numbers), bool)
+    left, touched = np.ones(len(numbers), bool), []
     cells = values.view(np.uint64) ^ np.uint64(NAN_BITS)
     for frequency, number, array in zip(frequencies.tolist(), windows.tolist(), arrays, strict=True):
         mine = left & (f == frequency) & (f > 0) & (window == number) & (at >= 0) & (at < len(array))
         array[at[mine], column[mine]] = cells[mine]  # of a cell given twice, NumPy keeps the last
         left &= ~mine
+        touched.append(bool(mine.any()))
     taken = numbers[~left]
     np.minimum.at(first, taken, timestamps[~left])
     np.maximum.at(last, taken, timestamps[~left])
-    return np.flatnonzero(left).astype(np.int64)
+    return np.flatnonzero(left).astype(np.int64), touched
 
 
 def sums(
