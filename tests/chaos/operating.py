@@ -7,7 +7,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,17 @@ OWN = "/apis/metricscluster.io/v1alpha1"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 ROOTS = Path(__file__).parents[2]
+
+
+@contextmanager
+def running(plane: ControlPlane, folder: Path) -> Iterator["World"]:
+    """A world, whose operator ends and whose resources go at the end."""
+    made = World(plane, folder)
+    made.prepare()
+    yield made
+    made.stop()
+    for resource in plane.ask("GET", f"{OWN}/metricsclusters")["items"]:
+        made.delete(resource["metadata"]["name"])
 
 
 class World:
@@ -145,6 +157,44 @@ class World:
     def condition(self, name: str, type: str) -> dict[str, Any]:
         found = (self.seen(name) or {}).get("status", {}).get("conditions", [])
         return next((each for each in found if each["type"] == type), {})
+
+    def delete(self, name: str) -> None:
+        """The resource, and what the garbage collector deletes after it; what has no namespace is the operator's to delete."""
+        self.plane.ask("DELETE", f"{OWN}/namespaces/{NAMESPACE}/metricsclusters/{name}")
+        label = f"?labelSelector=app.kubernetes.io/instance={name}"
+        for kind in (
+            "StatefulSet",
+            "DaemonSet",
+            "ConfigMap",
+            "ServiceAccount",
+            "NetworkPolicy",
+            "PodDisruptionBudget",
+            "Secret",
+        ):
+            self.plane.ask("DELETE", KINDS[kind].path(NAMESPACE) + label)
+        for item in self.objects(("Service",)):
+            if item["metadata"]["labels"]["app.kubernetes.io/instance"] == name:
+                self.plane.ask("DELETE", KINDS["Service"].path(NAMESPACE, item["metadata"]["name"]))
+        claim = KINDS["PersistentVolumeClaim"].path(NAMESPACE, f"data-{name}-store-0")
+        if self.plane.ask("PATCH", claim, {"metadata": {"finalizers": None}}, MERGE):
+            self.plane.ask("DELETE", claim)
+
+    def clean(self) -> None:
+        """Without an operator: what it would delete."""
+        for item in self.objects(("ClusterRoleBinding",)):
+            self.plane.ask("DELETE", KINDS["ClusterRoleBinding"].path("", item["metadata"]["name"]))
+
+    def resident(self) -> int:
+        """MB of memory that the operator has."""
+        assert self.process is not None
+        text = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(next(line.split()[1] for line in text.splitlines() if line.startswith("VmRSS"))) // 1024
+
+    def rests(self) -> bool:
+        """Whether nothing waits and nothing was written for a second: counts of pods may be on their way into the status."""
+        before = self.between.writes.total()
+        time.sleep(1)
+        return self.between.writes.total() == before and "metricsoperator_queue_depth 0.0" in self.get("/metrics")
 
     def settled(self, name: str) -> bool:
         """Whether the resource is Ready and nothing more is under way, for what it says now."""

@@ -10,8 +10,7 @@ import pytest
 from chaos import controlplane
 from chaos.conftest import Figures, Size
 from chaos.controlplane import JSON, MERGE
-from chaos.operating import NAMESPACE, OWN, World
-from chaos.test_operator import clean, delete, resident, rests
+from chaos.operating import NAMESPACE, OWN, World, running
 from metricsoperator.kinds import KINDS
 from metricsoperator.restraint import WRITES
 
@@ -29,13 +28,9 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[controlplane.Con
 
 @pytest.fixture
 def world(plane: controlplane.ControlPlane, tmp_path: Path) -> Iterator[World]:
-    made = World(plane, tmp_path)
-    made.prepare()
-    yield made
-    made.stop()
-    for resource in plane.ask("GET", f"{OWN}/metricsclusters")["items"]:
-        delete(made, resource["metadata"]["name"])
-    clean(made)
+    with running(plane, tmp_path) as made:
+        yield made
+    made.clean()
 
 
 def applied(world: World, kind: str, name: str) -> int:
@@ -46,7 +41,7 @@ def test_large_objects_that_carry_our_labels(world: World, size: Size, figures: 
     world.resource(NAME)
     world.start()
     world.until(lambda: world.settled(NAME), "Ready", play=True)
-    before, count = resident(world), size.pick(40, 250)
+    before, count = world.resident(), size.pick(40, 250)
     labels = {"app.kubernetes.io/managed-by": "metricscluster-operator", "app.kubernetes.io/instance": NAME}
     path = KINDS["ConfigMap"].path(NAMESPACE)
     for number in range(count):
@@ -94,7 +89,7 @@ def test_what_the_api_server_rounds_is_written_once(world: World, figures: Figur
     world.resource(NAME, store={"pod": {"resources": {"requests": {"cpu": "1000m", "memory": "1024Mi"}}}})
     world.start()
     world.until(lambda: world.settled(NAME), "Ready", play=True)
-    world.until(lambda: rests(world), "nothing waits, and the last write was a while ago")
+    world.until(world.rests, "nothing waits, and the last write was a while ago")
     world.between.writes.clear()
     time.sleep(size.pick(2, 60))
     figures(f"operator: with quantities that the API server writes otherwise it writes {dict(world.between.writes)}")
@@ -156,7 +151,7 @@ def test_rights_go_though_somebodys_finalizer_holds_the_resource(world: World) -
     assert world.seen(NAME)["metadata"]["deletionTimestamp"]
     assert world.objects(("StatefulSet",)), "whoever holds it may need what it runs"
     world.plane.ask("PATCH", path, {"metadata": {"finalizers": None}}, MERGE)
-    delete(world, NAME)
+    world.delete(NAME)
 
 
 def test_an_object_blown_up_by_others_is_told_of(world: World) -> None:

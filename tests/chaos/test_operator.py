@@ -12,7 +12,7 @@ import pytest
 
 from chaos import controlplane
 from chaos.conftest import Figures, Size
-from chaos.operating import CRD, NAMESPACE, OWN, World
+from chaos.operating import CRD, NAMESPACE, OWN, World, running
 from chaos.program import free_port
 from metricsoperator.kinds import KINDS
 
@@ -34,26 +34,8 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[controlplane.Con
 
 @pytest.fixture
 def world(plane: controlplane.ControlPlane, tmp_path: Path) -> Iterator[World]:
-    made = World(plane, tmp_path)
-    made.prepare()
-    yield made
-    made.stop()
-    for resource in plane.ask("GET", f"{OWN}/metricsclusters")["items"]:
-        delete(made, resource["metadata"]["name"])
-
-
-def delete(world: World, name: str) -> None:
-    """The resource, and what the garbage collector deletes after it; what has no namespace is the operator's to delete."""
-    world.plane.ask("DELETE", f"{OWN}/namespaces/{NAMESPACE}/metricsclusters/{name}")
-    label = f"?labelSelector=app.kubernetes.io/instance={name}"
-    for kind in ("StatefulSet", "DaemonSet", "ConfigMap", "ServiceAccount", "NetworkPolicy", "PodDisruptionBudget", "Secret"):
-        world.plane.ask("DELETE", KINDS[kind].path(NAMESPACE) + label)
-    for item in world.objects(("Service",)):
-        if item["metadata"]["labels"]["app.kubernetes.io/instance"] == name:
-            world.plane.ask("DELETE", KINDS["Service"].path(NAMESPACE, item["metadata"]["name"]))
-    claim = KINDS["PersistentVolumeClaim"].path(NAMESPACE, f"data-{name}-store-0")
-    if world.plane.ask("PATCH", claim, {"metadata": {"finalizers": None}}, controlplane.MERGE):
-        world.plane.ask("DELETE", claim)
+    with running(plane, tmp_path) as made:
+        yield made
 
 
 def plain(item: dict[str, Any]) -> dict[str, Any]:
@@ -87,7 +69,7 @@ def grow(world: World) -> None:
 
 
 def remove(world: World) -> None:
-    delete(world, NAME)
+    world.delete(NAME)
 
 
 LIFE = {"create": create, "upgrade": upgrade, "grow": grow, "delete": remove}
@@ -122,13 +104,8 @@ def expect(world: World, undisturbed: dict[str, dict[str, Any]], steps: list[str
         undisturbed[step] = everything(world)
     world.kill()
     remove(world)
-    clean(world)
+    world.clean()
     return undisturbed
-
-
-def clean(world: World) -> None:
-    for item in world.objects(("ClusterRoleBinding",)):
-        world.plane.ask("DELETE", KINDS["ClusterRoleBinding"].path("", item["metadata"]["name"]))
 
 
 def test_t23_killed_at_its_nth_call(
@@ -156,7 +133,7 @@ def test_t23_killed_at_its_nth_call(
     assert not volumes_deleted(world)
     assert any("@-" not in each for each in killed)
     remove(world)
-    clean(world)
+    world.clean()
 
 
 def test_t23_an_api_server_that_fails(
@@ -182,7 +159,7 @@ def test_t23_an_api_server_that_fails(
     counts = {status: faults.count(status) for status in sorted(set(faults))}
     figures(f"T23 an API server that failed {counts} times (0: no answer): objects as undisturbed")
     assert not volumes_deleted(world)
-    clean(world)
+    world.clean()
 
 
 def test_a_size_can_be_set_back_to_what_the_volume_has(world: World) -> None:
@@ -287,7 +264,7 @@ def test_fifty_resources(world: World, figures: Figures) -> None:
     world.resource("fritz-0")
     world.start()
     world.until(lambda: world.settled("fritz-0"), "Ready", play=True)
-    alone = resident(world)
+    alone = world.resident()
     for number in range(1, 50):
         world.resource(f"fritz-{number}")
     began = time.monotonic()
@@ -298,7 +275,7 @@ def test_fifty_resources(world: World, figures: Figures) -> None:
     began = time.monotonic()
     world.until(lambda: world.plane.ask("GET", path), "the Service is back", 30)
     back = time.monotonic() - began
-    many = resident(world)
+    many = world.resident()
     figures(
         f"operator: {alone} MB with 1 MetricsCluster, {many} MB with 50; 49 made in {seconds:.0f} s; repaired in {back:.1f} s"
     )
@@ -306,22 +283,8 @@ def test_fifty_resources(world: World, figures: Figures) -> None:
     assert back < 5
     world.kill()
     for number in range(50):
-        delete(world, f"fritz-{number}")
-    clean(world)
-
-
-def resident(world: World) -> int:
-    """MB of memory that the operator has."""
-    assert world.process is not None
-    text = Path(f"/proc/{world.process.pid}/status").read_text()
-    return int(next(line.split()[1] for line in text.splitlines() if line.startswith("VmRSS"))) // 1024
-
-
-def rests(world: World) -> bool:
-    """Whether nothing waits and nothing was written for a second: counts of pods may still be on their way into the status."""
-    before = world.between.writes.total()
-    time.sleep(1)
-    return world.between.writes.total() == before and "metricsoperator_queue_depth 0.0" in world.get("/metrics")
+        world.delete(f"fritz-{number}")
+    world.clean()
 
 
 def test_made_once_then_nothing_is_written(world: World, figures: Figures, size: Size) -> None:
@@ -330,7 +293,7 @@ def test_made_once_then_nothing_is_written(world: World, figures: Figures, size:
     began = time.monotonic()
     world.until(lambda: world.settled(NAME), "Ready", play=True)
     seconds = time.monotonic() - began
-    world.until(lambda: rests(world), "nothing waits, and the last write was a while ago")
+    world.until(world.rests, "nothing waits, and the last write was a while ago")
     world.between.writes.clear()
     asked = world.between.asked
     time.sleep(size.pick(2, 120))  # what is counted is what happens in this time
@@ -348,7 +311,7 @@ def test_made_once_then_nothing_is_written(world: World, figures: Figures, size:
         figures(f"T23 {kind} deleted by hand: back after {time.monotonic() - began:.2f} s")
     text = world.get("/metrics")
     assert f'metricsoperator_ready{{name="{NAME}",namespace="{NAMESPACE}"}} 1.0' in text
-    delete(world, NAME)
+    world.delete(NAME)
     world.until(lambda: f'name="{NAME}"' not in world.get("/metrics"), "what was said of the resource goes with it")
     world.until(lambda: not world.objects(("ClusterRoleBinding",)), "rights are taken back")
     assert world.end() == 0

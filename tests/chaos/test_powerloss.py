@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+from collections.abc import Awaitable
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,23 @@ def test_t3_would_notice_a_store_that_does_not_sync(
     assert any("lost" in text for text in said)
 
 
+def begun(folder: Path, seed: int) -> tuple[Script, Judge]:
+    """A store that has started, and who judges what is left of it."""
+    folder.mkdir()
+    script = Script(folder / "script", seed)
+    script.open()
+    return script, Judge(script, folder)
+
+
+async def killed_and_started(script: Script, at: int, work: Awaitable[object]) -> bool:
+    """Kill in the operation of that number of the work, and start; whether it had so many."""
+    script.files.kill_after(at)
+    killed = await until_killed(work, script.files)
+    script.exit()
+    script.open()
+    return killed
+
+
 def test_t3_a_power_cut_after_a_start_after_a_kill(tmp_path: Path, size: Size, seed: int, figures: Figures) -> None:
     """What the process before had not synced is not safe because the next one has read it."""
     said: list[str] = []
@@ -87,19 +105,13 @@ def test_t3_a_power_cut_after_a_start_after_a_kill(tmp_path: Path, size: Size, s
     async def life(at: int) -> bool:
         """Kill in the operation of that number of a sealing, start, write, cut the power; whether the sealing had so many."""
         nonlocal states
-        (folder := tmp_path / str(at)).mkdir()
-        script = Script(folder / "script", seed)
-        judge = Judge(script, folder)
-        script.open()
+        script, judge = begun(tmp_path / str(at), seed)
         for _ in range(2):
             await script.library.it.seal()
             for _ in range(4):
                 await script.write()
                 await script.write_new()
-        script.files.kill_after(at)
-        killed = await until_killed(script.library.it.seal(), script.files)
-        script.exit()
-        script.open()
+        killed = await killed_and_started(script, at, script.library.it.seal())
         disk, rng = Disk(), random.Random(seed)
         for done in script.files.done:
             disk.apply(done)
@@ -133,16 +145,10 @@ def test_t3_a_power_cut_in_a_sealing_after_a_kill_in_a_write(tmp_path: Path, siz
     async def life(at: int) -> bool:
         """Kill in that operation of a write, start, seal, cut the power in each operation of it; whether there were so many."""
         nonlocal states
-        (folder := tmp_path / str(at)).mkdir()
-        script = Script(folder / "script", seed)
-        judge = Judge(script, folder)
-        script.open()
+        script, judge = begun(tmp_path / str(at), seed)
         await script.write_new()
         await script.library.it.seal()
-        script.files.kill_after(at)
-        killed = await until_killed(script.write_newest(), script.files)
-        script.exit()
-        script.open()
+        killed = await killed_and_started(script, at, script.write_newest())
         disk, rng, before = Disk(), random.Random(seed), script.now
         await script.library.it.seal()
         for number, done in enumerate(script.files.done, 1):

@@ -16,12 +16,7 @@ CLAIM = "data-fritz-store-0"
 
 @pytest.fixture
 def world(server: Server) -> World:
-    made = World(server)
-    made.reconcile()
-    made.run()
-    made.reconcile()
-    assert made.condition("Ready")["status"] == "True"
-    return made
+    return World.ready(server)
 
 
 def claim(world: World, size: str, **status: Any) -> dict[str, Any]:

@@ -27,6 +27,16 @@ class World:
         self.server.keep(document(spec))
         self.see()
 
+    @classmethod
+    def ready(cls, server: Server) -> "World":
+        """One whose MetricsCluster is Ready."""
+        made = cls(server)
+        made.reconcile()
+        made.run()
+        made.reconcile()
+        assert made.condition("Ready")["status"] == "True"
+        return made
+
     def begin(self, site: Site = SITE) -> None:
         """An operator that starts."""
         self.observed = Observed()

@@ -17,11 +17,7 @@ from .test_reconcile import World
 
 @pytest.fixture
 def world(server: Server) -> World:
-    made = World(server)
-    made.reconcile()
-    made.run()
-    made.reconcile()
-    assert made.condition("Ready")["status"] == "True"
+    made = World.ready(server)
     made.server.writes.clear()
     made.clock += CALM + 1
     return made

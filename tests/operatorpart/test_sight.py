@@ -15,11 +15,7 @@ READY = {"conditions": [{"type": "Ready", "status": "True"}]}
 
 @pytest.fixture
 def world(server: Server) -> World:
-    made = World(server)
-    made.reconcile()
-    made.run()
-    made.reconcile()
-    return made
+    return World.ready(server)
 
 
 def pod(world: World, component: str, owner: str | None, name: str = "", **status: Any) -> None:
