@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from metricagent.keyfiles import check_key, read_key
 from metricagent.settings import ApiSettings
-from metricwire.errors import SettingsError
+from metricwire.watched import demanded
 
 if TYPE_CHECKING:
     from metricagent.tokencheck import TokenCheck
@@ -23,8 +23,7 @@ class Access:
         self._anonymous = settings.anonymous
         self._load = load
         self._check: TokenCheck | None = None
-        for name in settings.public_key_files:
-            _demand(name)
+        demanded(settings.public_key_files, read_key, lambda _, text: check_key(text))
         if any(Path(name).exists() for name in settings.login_key_files):
             self._checking().demand()
 
@@ -41,12 +40,3 @@ class Access:
         if self._check is None:
             self._check = self._load()
         return self._check
-
-
-def _demand(name: str) -> None:
-    try:
-        check_key(read_key(name))
-    except OSError as error:
-        raise SettingsError(f"cannot read {name}: {error.strerror}") from error
-    except SettingsError as error:
-        raise SettingsError(f"cannot use {name}: {error}") from error

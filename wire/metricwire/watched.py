@@ -51,20 +51,7 @@ class Watched(Generic[Value]):
 
     def demand(self, *, missing_is_fine: bool = False) -> int:
         """How many can be used; SettingsError for the first that cannot, a missing one too unless that is fine."""
-        usable = 0
-        for name in self._names():
-            try:
-                self._make(name, self._read(name))
-            except FileNotFoundError as error:
-                if not missing_is_fine:
-                    raise SettingsError(f"cannot read {name}: {error.strerror}") from error
-                continue
-            except OSError as error:
-                raise SettingsError(f"cannot read {name}: {error.strerror}") from error
-            except SettingsError as error:
-                raise SettingsError(f"cannot use {name}: {error}") from error
-            usable += 1
-        return usable
+        return demanded(self._names(), self._read, self._make, missing_is_fine=missing_is_fine)
 
     def _look(self) -> None:
         texts = {name: self._text(name) for name in self._names()}
@@ -91,3 +78,23 @@ class Watched(Generic[Value]):
         except SettingsError as error:
             self._logger.warning("%s is left out: %s", name, error)
             return []
+
+
+def demanded(
+    names: Iterable[str], read: Callable[[str], bytes], make: Callable[[str, bytes], object], *, missing_is_fine: bool = False
+) -> int:
+    """How many files can be used; SettingsError for the first that cannot, a missing one too unless that is fine."""
+    usable = 0
+    for name in names:
+        try:
+            make(name, read(name))
+        except FileNotFoundError as error:
+            if not missing_is_fine:
+                raise SettingsError(f"cannot read {name}: {error.strerror}") from error
+            continue
+        except OSError as error:
+            raise SettingsError(f"cannot read {name}: {error.strerror}") from error
+        except SettingsError as error:
+            raise SettingsError(f"cannot use {name}: {error}") from error
+        usable += 1
+    return usable
