@@ -192,17 +192,13 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_url(self, url: bytes) -> None:
         """Part of the request's target."""
-        self._head += len(url)
-        if self._head > self._bounds.head_bytes:
-            raise _TooLong
+        self._count(len(url))
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A field of the header, or behind a chunked body: those are counted and dropped, for nobody waits for them."""
         self._fields += 1
-        self._head += len(name) + len(value) + 4
-        if self._head > self._bounds.head_bytes or self._fields > self._bounds.fields:
-            raise _TooLong
+        self._count(len(name) + len(value) + 4)
         if self._reading_body:
             return
         super().on_header(name, value)
@@ -219,6 +215,11 @@ class BoundedProtocol(HttpToolsProtocol):
         if before:
             self.headers[before[0]] = name, self.headers[before[0]][1] + b", " + value
             del self.headers[-1]
+
+    def _count(self, size: int) -> None:
+        self._head += size
+        if self._head > self._bounds.head_bytes or self._fields > self._bounds.fields:
+            raise _TooLong
 
     def on_headers_complete(self) -> None:
         """From here on the body is waited for."""
