@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from metricstore.disk.blocks import Blocks, Stretch
 from metricstore.memory.head import Head
+from metricstore.memory.registry import NO_NUMBERS
 from metricstore.memory.window import NAN_BITS, SHIFT, SLOTS, Bits, begin
 from metricstore.numeric import kernels
 from metricwire.errors import TooLarge
@@ -28,7 +29,6 @@ class Span(NamedTuple):
     start: Ints
     slot: Ints
     slots: Ints
-    series: Ints
 
 
 class Groups(NamedTuple):
@@ -42,7 +42,7 @@ class Groups(NamedTuple):
     def of(parts: Sequence[Ints]) -> "Groups":
         """One of each part."""
         sizes = np.fromiter(map(len, parts), np.int64, len(parts))
-        return Groups(np.concatenate([_NO_NUMBERS, *parts]), np.cumsum(sizes) - sizes, sizes)
+        return Groups(np.concatenate([NO_NUMBERS, *parts]), np.cumsum(sizes) - sizes, sizes)
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -55,7 +55,7 @@ class Groups(NamedTuple):
         """The series of some groups, in ascending order of these, one after another."""
         if len(places) and places[-1] - places[0] + 1 == len(places):
             return self.numbers[self.begins[places[0]] : self.begins[places[-1]] + self.sizes[places[-1]]]
-        return np.concatenate([_NO_NUMBERS, *(self.group(place) for place in places.tolist())])
+        return np.concatenate([NO_NUMBERS, *(self.group(place) for place in places.tolist())])
 
 
 class Totals(NamedTuple):
@@ -81,14 +81,13 @@ class Reader:
 
         A group begins no earlier than its first sample, ends no later than after its last one, and may be empty.
         """
-        numbers, at, sizes = groups
-        series = self._head.series
+        numbers, series = groups.numbers, self._head.series
         vague = numbers[(series.vague[numbers] > 0) & (series.first[numbers] > start)]
         for number in vague[:FIRSTS_FOUND].tolist():
             self._find_first(number)
         columns = (series.step, series.phase, series.first, series.last)
-        starts, slot, slots = kernels.spans(numbers, at, *columns, start, end)
-        return Span(series.step[numbers[at]].astype(np.int64), starts, slot, slots, sizes)
+        starts, slot, slots = kernels.spans(numbers, groups.begins, *columns, start, end)
+        return Span(series.step[numbers[groups.begins]].astype(np.int64), starts, slot, slots)
 
     def _find_first(self, number: int) -> None:
         """Let the table know when the first sample of a series is."""
@@ -108,15 +107,15 @@ class Reader:
         if not len(groups):
             return
         span = self.span(groups, start, end)
-        points = (span.slots + SERIES_POINTS) * span.series
+        points = (span.slots + SERIES_POINTS) * groups.sizes
         if points.sum() > points_max:
             raise TooLarge(
-                f"cannot read {(span.slots * span.series).sum()} values of {span.series.sum()} series: more than {points_max} "
-                f"are left of what one request may read (limits.points; a series counts as {SERIES_POINTS} besides)"
+                f"cannot read {(span.slots * groups.sizes).sum()} values of {len(groups.numbers)} series: more than "
+                f"{points_max} are left of what one request may read (limits.points; a series counts as {SERIES_POINTS} "
+                "besides)"
             )
-        moved = np.maximum.reduceat(self._head.series.moved[groups.numbers], groups.begins).astype(
-            bool
-        )  # blocks may hold these on other grids
+        # Blocks may hold these on other grids.
+        moved = np.maximum.reduceat(self._head.series.moved[groups.numbers], groups.begins).astype(bool)
         for place in np.flatnonzero(moved).tolist():
             yield self._from_samples(place, groups.group(place), Span(*(column[place] for column in span)))
         keys = np.stack([span.frequency, span.slot, span.slots])
@@ -127,7 +126,7 @@ class Reader:
             for key in keys[:, places[:1]].T if alike else np.unique(keys[:, places], axis=1).T:
                 here = places if alike else places[(keys[:, places] == key[:, None]).all(axis=0)]
                 frequency, slot, slots = key.tolist()
-                values = self._sums(frequency, slot, slots, groups.some(here), span.series[here])
+                values = self._sums(frequency, slot, slots, groups.some(here), groups.sizes[here])
                 yield Totals(here, frequency, span.start[here], values)
 
     def _sums(self, frequency: int, slot: int, slots: int, numbers: Ints, sizes: Ints) -> Floats:
@@ -208,5 +207,4 @@ class Reader:
         yield from self._head.samples(number)
 
 
-_NO_NUMBERS = np.zeros(0, np.int64)
 _NO_ROWS = np.full(1, kernels.NO_ROW, np.int32)

@@ -31,7 +31,7 @@ cdef struct Spanning:
     int64_t start, end
 
 
-cdef struct Stretch:  # of slots
+cdef struct Extent:  # of slots
     int64_t time  # when it begins
     int64_t low
     int64_t high  # behind its last one
@@ -214,7 +214,7 @@ def spans(numbers, begins, step, phase, first, last, int64_t start, int64_t end)
     cdef const int64_t *number = <const int64_t *>members.buf
     cdef const int64_t *cut = <const int64_t *>cuts.buf
     cdef Spanning work
-    cdef Stretch found
+    cdef Extent found
     work.step = <const int32_t *>series.buf
     work.phase = <const int32_t *>column_of(buffers, phase, b"i", 4, known, 0)
     work.first = <const int64_t *>column_of(buffers, first, b"lq", 8, known, 0)
@@ -237,25 +237,25 @@ def spans(numbers, begins, step, phase, first, last, int64_t start, int64_t end)
     counts = <int64_t *>results.of(columns[2], b"lq", 8, 1, PyBUF_WRITABLE).buf
     for k in range(groups):
         stop = cut[k + 1] if k + 1 < groups else n
-        found = stretch_of(&work, number + cut[k], stop - cut[k])
+        found = extent_of(&work, number + cut[k], stop - cut[k])
         starts[k], slots[k], counts[k] = found.time, found.low, found.high - found.low
     return tuple(columns)
 
 
-cdef Stretch stretch_of(const Spanning *work, const int64_t *numbers, Py_ssize_t count) noexcept nogil:
+cdef Extent extent_of(const Spanning *work, const int64_t *numbers, Py_ssize_t count) noexcept nogil:
     """Of one group, which is not empty."""
-    cdef Stretch whole = stretch_of_one(work, numbers[0]), one
+    cdef Extent whole = extent_of_one(work, numbers[0]), one
     cdef Py_ssize_t i
     for i in range(1, count):
-        one = stretch_of_one(work, numbers[i])
+        one = extent_of_one(work, numbers[i])
         if one.low < whole.low or (one.low == whole.low and one.time < whole.time):
             whole.low, whole.time = one.low, one.time
         whole.high = max(whole.high, one.high)
     return whole
 
 
-cdef inline Stretch stretch_of_one(const Spanning *work, int64_t m) noexcept nogil:
-    cdef Stretch one
+cdef inline Extent extent_of_one(const Spanning *work, int64_t m) noexcept nogil:
+    cdef Extent one
     cdef int64_t step = work.step[m], phase = work.phase[m], wanted, held
     one.time = max(work.start, slot_of(work.first[m], step, phase) * step + phase)
     one.low = slot_of(one.time, step, phase)
