@@ -9,6 +9,8 @@ TAG ?= e2e
 FILE ?= examples/metricscluster.yaml
 NAMESPACE ?= monitoring
 BUILD_FOLDER ?= build
+# Tests and measurements start our programs hundreds of times; images hold them compiled too.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run test controlplane chaos check format bench e2e images clean lock generate manifests
 .DEFAULT_GOAL := help

@@ -2,6 +2,7 @@
 
 import ctypes
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -38,7 +39,9 @@ def run(command: Sequence[str], **streams: Any) -> subprocess.Popen[bytes]:
     def end_with_parent() -> None:
         _libc.prctl(_PARENT_DIES, signal.SIGKILL)
 
-    return subprocess.Popen(command, cwd=ROOT, preexec_fn=end_with_parent, **streams)  # noqa: PLW1509 - there are no threads here
+    environment = dict(os.environ)
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # images are compiled
+    return subprocess.Popen(command, cwd=ROOT, env=environment, preexec_fn=end_with_parent, **streams)  # noqa: PLW1509 - no threads
 
 
 class Memory(NamedTuple):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import resource
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvicorn
 from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, CollectorRegistry, ProcessCollector
@@ -33,16 +35,18 @@ from metricstore.api.routes import Application, Route
 from metricstore.api.serviceaccounts import ApiServer
 from metricstore.api.swagger import Swagger
 from metricstore.engine import Engine
-from metricstore.feeds.feed import Feed
 from metricstore.ingest import Ingest
 from metricstore.numeric import kernels
-from metricstore.settings import Kubernetes, Settings, split_address
+from metricstore.settings import Kubernetes, Nats, Settings, split_address
 from metricstore.steadyclock import passing
 from metricwire import __version__
 from metricwire.errors import SettingsError
 from metricwire.reviews import Reviews
 from metricwire.serviceaccounts import ClusterKeys
 from metricwire.settings import NODE_NAME
+
+if TYPE_CHECKING:
+    from metricstore.feeds.feed import Feed
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +100,7 @@ class App:
             on_broken=self._on_broken,
         )
         ingest = Ingest(self.engine, settings, clock)
-        self.feed = Feed(settings, ingest)
+        self.feed = _feed(settings, ingest)
         units = {name: metric.unit for name, metric in settings.metrics.items() if metric.unit}
         prometheus = Prometheus(self.engine, self._registry(ingest, logins), units)
         public = Permission.PUBLIC if store.anonymous_metrics else Permission.READ
@@ -146,7 +150,7 @@ class App:
         for collector in (GC_COLLECTOR, PLATFORM_COLLECTOR):
             registry.register(collector)
         ProcessCollector(registry=registry)
-        if self.settings.metric_store.nats_subscriptions:
+        if self.feed and self.settings.metric_store.nats_subscriptions:
             registry.register(self.feed.collector)
         return registry
 
@@ -167,7 +171,8 @@ class App:
         await self._recover()
         api = _server(self.api, Bounds(limits.connections, limits.connections_per_address), self._tls)
         serving.append(asyncio.create_task(api.serve([sockets[0]]), name=f"API ({main.addr})"))
-        self.feed.start()
+        if self.feed:
+            self.feed.start()
         keeping = asyncio.create_task(self._keep())
         self._state = ""
         logger.info("ready on %s (API) and %s (health, metrics)", main.addr, store.ops_addr)
@@ -175,7 +180,8 @@ class App:
         self._state = "stopping"
         keeping.cancel()
         api.should_exit = True
-        await self.feed.stop()
+        if self.feed:
+            await self.feed.stop()
         await asyncio.wait(serving[1:])
         await self.engine.close()
         operations.should_exit = True
@@ -194,7 +200,11 @@ class App:
 
     async def _recover(self) -> None:
         self._state = "replaying the log"
-        found = await asyncio.to_thread(self.engine.recover)
+        gc.disable()  # all that is made now stays: looking through it again and again takes a tenth of the start
+        try:
+            found = await asyncio.to_thread(self.engine.recover)
+        finally:
+            gc.enable()
         if found.damaged:
             logger.warning("%d places of the log could not be read; what they held is lost", found.damaged)
         if found.samples:
@@ -222,6 +232,15 @@ class App:
                 failing = False
             if self.engine.pressed.is_set():  # no end to it: others need the processor too
                 await asyncio.sleep(KEEP_EVERY)
+
+
+def _feed(settings: Settings, ingest: Ingest) -> "Feed | None":
+    """What takes from NATS, where the settings speak of it."""
+    if settings.nats == Nats() and not settings.metric_store.nats_subscriptions:
+        return None
+    from metricstore.feeds.feed import Feed  # noqa: PLC0415 its library takes a quarter of a second of a start, and 10 MB
+
+    return Feed(settings, ingest)
 
 
 def _cluster(settings: Kubernetes) -> Cluster:

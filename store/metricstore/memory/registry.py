@@ -22,7 +22,7 @@ class Level:
     below the place comes or goes.
     """
 
-    __slots__ = ("_nearest", "children", "line", "plain", "spellings", "tagged")
+    __slots__ = ("children", "line", "nearest_known", "plain", "spellings", "tagged")
 
     def __init__(self) -> None:
         self.children: dict[str, Level] = {}
@@ -30,7 +30,7 @@ class Level:
         self.tagged: dict[str, dict[Tags, int]] | None = None
         self.line: tuple[Level, ...] = ()  # from the cluster down to itself, once it has series and while it is in the tree
         self.spellings: tuple[Place, ...] = ()  # the places that this is: a + bc and ab + c
-        self._nearest: dict[str, Numbers] | None = None
+        self.nearest_known: dict[str, Numbers] | None = None
 
     def get(self, metric: str, tags: Tags) -> int | None:
         """The number of one series here."""
@@ -73,11 +73,11 @@ class Level:
 
     def nearest(self, metric: str) -> Numbers:
         """The metric's series here; where there are none, those of each place below in the same way."""
-        if self._nearest is None:
-            self._nearest = {}
-        found = self._nearest.get(metric)
+        if self.nearest_known is None:
+            self.nearest_known = {}
+        found = self.nearest_known.get(metric)
         if found is None:
-            found = self._nearest[metric] = np.array(list(self._find_nearest(metric)), np.int64)
+            found = self.nearest_known[metric] = np.array(list(self._find_nearest(metric)), np.int64)
         return found
 
     def _find_nearest(self, metric: str) -> Iterator[int]:
@@ -102,9 +102,10 @@ class Level:
             return levels[0].nearest(metric)
         return np.concatenate([NO_NUMBERS, *(level.nearest(metric) for level in levels)])
 
-    def forget_nearest(self) -> None:
-        """A series at or below it has come or gone."""
-        self._nearest = None
+    def changed(self) -> None:
+        """A series here has come or gone."""
+        for level in self.line:
+            level.nearest_known = None
 
     def walk(self) -> Iterator["Level"]:
         """This place and all below it."""
@@ -195,8 +196,7 @@ class Registry:
             self.fingerprints.add(key)
         metric = self._names.setdefault(metric, metric)
         level.add(metric, tags, number)
-        for above in level.line:
-            above.forget_nearest()
+        level.changed()
         if number >= len(self._keys):
             self._keys += [None] * (number + 1 - len(self._keys))
         self._keys[number] = key if key.place is place and key.metric is metric else SeriesKey(place, metric, tags)
@@ -214,8 +214,7 @@ class Registry:
             for name in key.place.path:
                 levels.append(levels[-1].children[name])
             levels[-1].remove(key.metric, key.tags)
-            for level in levels[1:]:
-                level.forget_nearest()
+            levels[-1].changed()
             path = key.place.path
             for depth in range(len(path), 0, -1):
                 if levels[depth].empty:
