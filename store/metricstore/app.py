@@ -217,7 +217,7 @@ class App:
             )
 
     async def _keep(self) -> None:
-        """Seal and expire what is due, from time to time."""
+        """Seal, merge, archive and expire what is due, from time to time; whatever goes wrong, this goes on."""
         failing = False
         while True:
             with contextlib.suppress(TimeoutError):
@@ -226,11 +226,16 @@ class App:
                 await self.engine.keep()
             except OSError as error:
                 if not failing:
-                    logger.warning("cannot seal or expire samples: %s; tried again every few seconds, nothing is lost", error)
+                    logger.warning("cannot change blocks or archive: %s; tried again every few seconds, nothing is lost", error)
+                failing = True
+            except Exception:
+                if not failing:
+                    logger.exception("BUG: cannot change blocks or archive; tried again every few seconds")
                 failing = True
             else:
                 failing = False
-            if self.engine.pressed.is_set():  # no end to it: others need the processor too
+            if self.engine.pressed.is_set() and (failing or self.engine.strained):
+                # There is no end to it: others need the processor too.
                 await asyncio.sleep(KEEP_EVERY)
 
 

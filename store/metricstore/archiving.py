@@ -55,6 +55,8 @@ def write(archive: Archive, blocks: Blocks, stretches: Sequence[Stretch], hosts:
     """Put what the stretches hold into the archive: `hosts` by cluster, by name of the host. OSError leaves the blocks."""
     for cluster, here in hosts.items():
         archive.write(cluster, (_rows(blocks, stretches, host) for host in here))
+    for block in (block for stretch in stretches for block in blocks.blocks(stretch)):
+        blocks.spare(block)
 
 
 def _rows(blocks: Blocks, stretches: Sequence[Stretch], host: Host) -> ArchiveRows:
@@ -155,15 +157,15 @@ def _summed(found: Sequence[Series], wanted: Wanted) -> Totals:
     phases = np.array([one.phase for one in found], np.int64)
     edges = np.array([(one.first, one.last) for one in found], np.int64)
     firsts, lasts = ((edge - phases + frequency // 2) // frequency for edge in edges.T)
-    begins = np.maximum(wanted.start, firsts * frequency + phases)
-    slots = (begins - phases + frequency // 2) // frequency
-    ends = slots + np.clip(-((begins - wanted.end) // frequency), 0, np.maximum(lasts + 1 - slots, 0))
-    first = int(slots.min())
-    total = np.full(int(ends.max()) - first, -0.0)  # which keeps the sign of what is added
-    for one, phase in zip(found, phases.tolist(), strict=True):
-        at = (one.stamps - phase + frequency // 2) // frequency - first
+    start = int(np.maximum(wanted.start, firsts * frequency + phases).min())
+    slots = (start - phases + frequency // 2) // frequency
+    size = max(0, -((start - wanted.end) // frequency))
+    held = np.where(firsts < slots + size, np.clip(lasts + 1 - slots, 0, size), 0)
+    total = np.full(int(held.max()), -0.0)  # which keeps the sign of what is added
+    for one, phase, slot in zip(found, phases.tolist(), slots.tolist(), strict=True):
+        at = (one.stamps - phase + frequency // 2) // frequency - slot
         inside = (at >= 0) & (at < len(total))
         row = np.full(len(total), np.nan)
         row[at[inside]] = one.values[inside]
         total += row
-    return Totals(np.zeros(1, np.int64), frequency, begins[slots == first].min(keepdims=True), total[None, :])
+    return Totals(np.zeros(1, np.int64), frequency, np.array([start]), total[None, :])

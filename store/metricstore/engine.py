@@ -5,6 +5,7 @@ is in blocks, the log is played into the head. From time to time windows are sea
 All methods but `recover` belong to the event loop's thread.
 """
 
+import asyncio
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from metricstore import archiving
 from metricstore.archiving import Wanted
 from metricstore.disk.backup import Backup
+from metricstore.disk.commits import RETRY_AFTER
 from metricstore.disk.files import Files
 from metricstore.disk.formats import Columns
 from metricstore.holdings import Holdings
@@ -31,6 +33,7 @@ from metricwire.errors import Unavailable
 from metricwire.samples import Labels, Place, SeriesKey
 
 LATE = 7200  # seconds after which a sample is late
+LATE_WAIT = 5.0  # seconds that late samples wait for room
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -76,6 +79,7 @@ class Engine:
         self._directory, self._catalogue = it.directory, it.catalogue
         self._reader = Reader(it.head, it.blocks)
         self._upkeep = Upkeep(it, clock)
+        self._late = 0  # samples that wait for room
         self._sealer = self._upkeep.sealer
 
     def recover(self) -> Recovered:
@@ -88,6 +92,11 @@ class Engine:
     def samples(self) -> int:
         """Stored since the start."""
         return self._it.samples
+
+    @property
+    def strained(self) -> bool:
+        """Whether memory was short even when all was sealed the last time."""
+        return self._it.strained
 
     @property
     def damaged(self) -> int:
@@ -150,10 +159,25 @@ class Engine:
         return int(self._clock()) - self.retention
 
     async def write(self, columns: Columns, labels: Sequence[Labels]) -> None:
-        """Return when all of it is durable and visible; Unavailable when it cannot be made so now."""
+        """Return when all of it is durable and visible; Unavailable when it cannot be made so now.
+
+        Late samples wait a while where memory is short: those that came before are being sealed.
+        """
         if self.pressed.is_set() and len(columns.numbers) and columns.timestamps.min() < self._clock() - LATE:
-            raise Unavailable("cannot store late samples now: those that came before have to be sealed first", 5)
+            await self._wait_for_room(len(columns.numbers))
         await self.commits.write(columns, labels)
+
+    async def _wait_for_room(self, samples: int) -> None:
+        wait = LATE_WAIT if self._late + samples <= self._it.limits.waiting else 0
+        self._late += samples
+        try:
+            with self.taking():
+                await asyncio.wait_for(self._it.relieved.wait(), wait)
+        except TimeoutError:
+            text = "cannot store late samples now: those that came before have to be sealed first"
+            raise Unavailable(text, RETRY_AFTER) from None
+        finally:
+            self._late -= samples
 
     # Reading
 
@@ -180,21 +204,16 @@ class Engine:
         """Sums of groups of series that hold samples: see Reader.totals."""
         return self._reader.totals(groups, start, end, points_max)
 
-    def last(self, numbers: Ints) -> Ints:
-        """When the last sample of each series is (seconds)."""
-        found: Ints = self.head.series.last[numbers]
-        return found
-
     def samples_of(self, cluster: str, host: str, start: int, end: int) -> Iterator[tuple[SeriesKey, Ints, Floats]]:
         """The host's samples from `start` to before `end` (seconds), by series; those of the archive left out."""
         level = self.registry.find((cluster, host))
         for number in list(level.numbers()) if level else ():
-            if number not in self.registry:
-                continue  # gone since we began
-            found: dict[int, float] = {}
-            for stamps, values in self._reader.samples(number, start, end):
+            if number not in self.registry or not len(self.holding(one := np.array([number]))):
+                continue  # gone since we began, or about to go
+            first, found = max(start, self.extents(one)[0][0]), dict[int, float]()  # blocks may have what is before
+            for stamps, values in self._reader.samples(number, first, end):
                 found |= {
-                    time: value for time, value in zip(stamps.tolist(), values.tolist(), strict=True) if start <= time < end
+                    time: value for time, value in zip(stamps.tolist(), values.tolist(), strict=True) if first <= time < end
                 }
             times = np.array(sorted(found), np.int64)
             yield self.key(number), times, np.array([found[time] for time in times.tolist()])
@@ -225,7 +244,8 @@ class Engine:
         series = self.head.series
         step = series.step[numbers].astype(np.int64)
         first, last = (series.times(numbers, series.slots(numbers, edge[numbers])) for edge in (series.first, series.last))
-        return list(zip(first.tolist(), (last + step).tolist(), step.tolist(), strict=True))
+        begins = first - step // 2  # samples go to the slot they are nearest to
+        return list(zip(begins.tolist(), (begins + last - first + step).tolist(), step.tolist(), strict=True))
 
     def fresh_columns(
         self, intervals: int, cluster: str = "", host: str = "", *part: str, interval: int = 1
@@ -268,9 +288,9 @@ class Engine:
         """Forget what series at or below the paths hold in windows that end before that time; how many pieces these were."""
         return await self._upkeep.free(paths, before)
 
-    def expire_now(self) -> int:
+    async def expire(self) -> int:
         """Forget what is past the retention; how many windows and stretches went. OSError when the disk refuses."""
-        return self._upkeep.expire_now()
+        return await self._upkeep.expire()
 
     async def close(self) -> None:
         """Finish what is being written, and give the folder back."""

@@ -59,6 +59,9 @@ class Holdings:
         self.damaged = 0  # places on disk that could not be read
         self.newest = 0  # latest timestamp stored
         self.pressed = asyncio.Event()  # memory is short, or about to be: sealing cannot wait
+        self.relieved = asyncio.Event()  # it is not
+        self.relieved.set()
+        self.strained = False  # memory was short even when all was sealed the last time
         self._crowded = False  # memory has no room for another series
         self._started = 0  # series, by this process
         self._takers = 0
@@ -138,6 +141,7 @@ class Holdings:
             look = self.commits.commits % COMMITS_BETWEEN_LOOKS == 0
             if len(self.head.windows) > WINDOWS_HELD or (look and self.too_large):
                 self.pressed.set()
+                self.relieved.clear()
         for freed in batch.freed:
             self.head.cut(freed.numbers, freed.before)
 
@@ -160,8 +164,10 @@ class Holdings:
     def relax(self) -> None:
         """Sealing is done: see whether it has to go on."""
         self.look()
-        if not self._crowded and len(self.head.windows) <= WINDOWS_HELD:
+        self.strained = self._crowded or len(self.head.windows) > WINDOWS_HELD
+        if not self.strained:
             self.pressed.clear()
+            self.relieved.set()
 
     def pictures(self) -> list[sealing.Picture]:
         """Of the windows that have what no block has."""
@@ -201,18 +207,20 @@ class Holdings:
             if window is not None:
                 self.head.drop(window)
 
-    def forget_before(self, before: int) -> None:
-        """Nothing that ended before that time is left: series that had nothing else make room for others.
+    def forget_before(self, before: int) -> bool:
+        """Nothing that ended before that time is left: series that had nothing else make room for others. Whether that was
+        possible: not while samples wait for the disk.
 
         Of what is archived something may be left that was merged with what ended later.
         """
         if self.commits.waiting or self._takers:  # these may be of series that hold nothing yet
-            return
+            return False
         numbers = self.registry.numbers()
         steps = self.head.series.step[numbers]
         for step in np.unique(steps[steps > 0]).tolist():
             self.head.cut(numbers[steps == step], archiving.gone(step, before) if self.archived else before)
         self.forget_empty()
+        return True
 
     def forget_empty(self) -> None:
         """Series whose samples are all gone make room for others."""

@@ -18,10 +18,10 @@ from metricstore.memory.window import SLOTS
 TURN = 1.0  # seconds after which no other part is begun: others want to seal or free
 
 
-def due(blocks: Blocks, before: int, busy: Collection[tuple[int, int]]) -> Stretch | None:
+def due(blocks: Blocks, before: int, busy: Collection[tuple[int, int]], put_off: Collection[Stretch] = ()) -> Stretch | None:
     """The windows that are to be merged first: that ended before that time (seconds), and of which none is `busy`.
 
-    A single block alone stays as it is, unless there is a merged one already.
+    A single block alone stays as it is, unless there is a merged one already. What is `put_off` is not merged now.
     """
     singles: dict[Stretch, int] = {}
     for block in blocks.singles():
@@ -33,7 +33,8 @@ def due(blocks: Blocks, before: int, busy: Collection[tuple[int, int]]) -> Stret
     found = [
         (count, stretch)
         for stretch, count in singles.items()
-        if stretch.end + SLOTS * stretch.frequency <= before
+        if stretch not in put_off
+        and stretch.end + SLOTS * stretch.frequency <= before
         and (stretch.frequency, stretch.window // stretch.windows) not in taken
         and (count > 1 or blocks.stretch(stretch.frequency, stretch.window) == stretch)
     ]
@@ -44,7 +45,7 @@ class Merging:
     """The merging of one stretch, turn by turn."""
 
     def __init__(self, blocks: Blocks, stretch: Stretch) -> None:
-        self._blocks, self._stretch = blocks, stretch
+        self._blocks, self.stretch = blocks, stretch
         keys = (Block(stretch.frequency, stretch.window + at) for at in range(stretch.windows))
         there = blocks.singles()
         self._singles = {block: there[block] for block in keys if block in there}
@@ -63,14 +64,16 @@ class Merging:
     def _turns(self) -> Iterator[None]:
         parts: dict[Block, list[int]] = {}
         for piece in sorted({key for single in self._singles for key in self._blocks.keys(single)}):
-            part = piece * CHUNK_SERIES // part_series(self._stretch.windows)
-            parts.setdefault(Block(*self._stretch, part), []).append(piece)
+            part = piece * CHUNK_SERIES // part_series(self.stretch.windows)
+            parts.setdefault(Block(*self.stretch, part), []).append(piece)
         for block, pieces in parts.items():
             chunks = self._blocks.raw(block)
             for piece in pieces:
                 chunks |= self._merged(block, piece, chunks)
             self._blocks.write(block, chunks)
             yield
+        for single in self._singles:
+            self._blocks.spare(single)
 
     def _merged(self, block: Block, piece: int, before: dict[int, bytes]) -> dict[int, bytes]:
         """The chunks of a piece, the series of a single block's chunk, put over those that the merged block has."""

@@ -23,12 +23,16 @@ Places = NDArray[np.int32]
 
 
 class Span(NamedTuple):
-    """Which slots of each group are read: `slots` of them from `slot`, which is at `start` (seconds)."""
+    """Which slots of each group are read: `slots` of them from `slot`, which is at `start` (seconds).
+
+    `mixed`: its series have other phases, and in some of them the slot at `start` is the one behind `slot`.
+    """
 
     frequency: Ints
     start: Ints
     slot: Ints
     slots: Ints
+    mixed: NDArray[np.bool_]
 
 
 class Groups(NamedTuple):
@@ -86,8 +90,8 @@ class Reader:
         for number in vague[:FIRSTS_FOUND].tolist():
             self._find_first(number)
         columns = (series.step, series.phase, series.first, series.last)
-        starts, slot, slots = kernels.spans(numbers, groups.begins, *columns, start, end)
-        return Span(series.step[numbers[groups.begins]].astype(np.int64), starts, slot, slots)
+        starts, slot, slots, mixed = kernels.spans(numbers, groups.begins, *columns, start, end)
+        return Span(series.step[numbers[groups.begins]].astype(np.int64), starts, slot, slots, mixed)
 
     def _find_first(self, number: int) -> None:
         """Let the table know when the first sample of a series is."""
@@ -116,10 +120,11 @@ class Reader:
             )
         # Blocks may hold these on other grids.
         moved = np.maximum.reduceat(self._head.series.moved[groups.numbers], groups.begins).astype(bool)
-        for place in np.flatnonzero(moved).tolist():
-            yield self._from_samples(place, groups.group(place), Span(*(column[place] for column in span)))
+        for place in np.flatnonzero(moved | span.mixed).tolist():
+            one = Span(*(column[place] for column in span))
+            yield (self._from_samples if moved[place] else self._by_phase)(place, groups.group(place), one)
         keys = np.stack([span.frequency, span.slot, span.slots])
-        turn = np.where(moved, -1, np.cumsum(points) // TURN_POINTS)
+        turn = np.where(moved | span.mixed, -1, np.cumsum(points) // TURN_POINTS)
         for number in range(int(turn.max()) + 1):
             places = np.flatnonzero(turn == number)
             alike = bool(len(places)) and bool((keys[:, places] == keys[:, places[:1]]).all())
@@ -179,15 +184,26 @@ class Reader:
         places = np.where(kept[at] == numbers, at, kernels.NO_ROW).astype(np.int32)
         return values.reshape(len(kept), -1).view(np.uint64) ^ NAN_BITS, places
 
-    # Series that changed their grid
+    # Series of several phases, and those that changed their grid
+
+    def _by_phase(self, place: int, numbers: Ints, span: Span) -> Totals:
+        """The sums of one group, in some of whose series the slot at its begin is the next one."""
+        frequency, slots = int(span.frequency), int(span.slots)
+        total = np.full((1, slots), -0.0)  # which keeps the sign of what is added
+        begins = self._head.series.slots(numbers, int(span.start))
+        for slot in np.unique(begins).tolist():
+            here = numbers[begins == slot]
+            total += self._sums(frequency, slot, slots, here, np.array([len(here)]))
+        return Totals(np.array([place]), frequency, np.array([int(span.start)]), total)
 
     def _from_samples(self, place: int, numbers: Ints, span: Span) -> Totals:
         """The sums of one group, whose samples are found one by one."""
-        frequency, slots, slot = int(span.frequency), int(span.slots), int(span.slot)
-        total = np.full(slots, -0.0)  # which keeps the sign of what is added
-        for number in numbers.tolist():
+        frequency, slots, start = int(span.frequency), int(span.slots), int(span.start)
+        total = np.full(slots, -0.0)
+        begins = self._head.series.slots(numbers, start)
+        for number, slot in zip(numbers.tolist(), begins.tolist(), strict=True):
             values = np.full(slots, np.nan)
-            for stamps, found in self.samples(number, (slot - 2) * frequency, (slot + slots + 2) * frequency):
+            for stamps, found in self.samples(number, start - 2 * frequency, start + (slots + 2) * frequency):
                 at = self._head.series.slots(np.full(len(stamps), number), stamps) - slot
                 inside = (at >= 0) & (at < slots)
                 values[at[inside]] = found[inside]

@@ -22,6 +22,7 @@ OBSERVED = (60, 30, 10)  # seconds between samples of metrics that nobody declar
 BIGGEST_SLOT = 60
 SEGMENT_BYTES = 4000
 LOG_BYTES = 8000
+FEW_BACK = (328, 264, 200, 0)  # slots of 10 s: some are in windows that are merged with each other
 SPECIAL = (0.0, -0.0, 5e-324, -1.7976931348623157e308, 2.0**53 + 2, 1e22)
 
 Sample = tuple[SeriesKey, int, float]
@@ -242,6 +243,17 @@ class Script:
         await self._try(self.library.it.keep())
         self.counts["merges"] += self.library.it.merges > before
 
+    async def merge(self) -> None:
+        """Merge for some turns what lies next to each other, with samples for it coming and being sealed in between."""
+        if keys := [key for key in self._series if key.metric == "m"]:
+            await self._write([self._sample(self.rng.choice(keys), back) for back in FEW_BACK])
+        await self.seal()
+        for _ in range(self.rng.randrange(1, 4)):
+            before = self.library.it.merges
+            await self._try(self.library.it.merge())
+            self.counts["merges"] += self.library.it.merges > before
+            await self.rng.choice((self.write_late, self.seal))()
+
     async def hold(self) -> None:
         """What a backup begins with and ends with."""
 
@@ -296,6 +308,7 @@ STEPS: dict[Callable[[Script], Awaitable[None]], int] = {
     Script.label: 1,
     Script.seal: 2,
     Script.keep: 1,
+    Script.merge: 2,
     Script.hold: 1,
     Script.expire: 1,
     Script.free: 1,

@@ -44,16 +44,16 @@ class Life:
             self.said += await self.judge.judge(state, script.now, again=False)
 
     async def _look(self) -> None:
-        """A process that cannot go on says so, and acknowledges nothing more."""
+        """A process that cannot go on acknowledges nothing more, and says so: with the next write, if it began so."""
         script, commits = self.script, self.script.library.it.commits
         if commits._log.broken or commits._catalogue.broken:
             self.stops += 1
-            if not script.library.broken:
-                self.said.append("a file may not be written any more, and the process goes on")
             before = script.book.acknowledged
             await script.write()
             if script.book.acknowledged != before:
                 self.said.append("acknowledged after a failed sync")
+            if not script.library.broken:
+                self.said.append("a file may not be written any more, and the process goes on")
             script.exit()
             script.open()
 

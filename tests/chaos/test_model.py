@@ -28,6 +28,7 @@ LONGEST = 255  # bytes of a name
 LONG = "ab€" * 60  # 300 bytes: refused by name
 BAD = (b"m,cluster=c value=1", b"m,cluster=c,hostname=h value=one", b"\xff\xfe", b"m", b"m,cluster=c,hostname=h value=1 1 1")
 MOST_BACK = (RETENTION - 1200) // 10
+FEW_BACK = (328, 264, 200)  # slots of 10 s: two of these are in windows that are merged with each other
 
 LONG_ENOUGH = "ab€" * 51
 names = st.text(
@@ -48,7 +49,7 @@ keys = st.builds(
 class Machine(RuleBasedStateMachine):
     """One store. What clients send goes through the ingest, as lines."""
 
-    steps = 0
+    steps = merges = 0
 
     def __init__(self) -> None:
         super().__init__()
@@ -163,6 +164,19 @@ class Machine(RuleBasedStateMachine):
     def keep(self) -> None:
         self._do(self.library.it.keep())
 
+    @rule(which=st.integers(0), value=values, turns=st.integers(1, 3))
+    def merge(self, which: int, value: float, turns: int) -> None:
+        """Samples of windows next to each other, that ended, are sealed, and merged for some turns."""
+        if not self.known:
+            return
+        samples = [self._sample(self.known[which % len(self.known)], back, 0.0, value) for back in (*FEW_BACK, 0)]
+        self._send([(encode(sample), where, value) for sample, where in samples])
+        self._do(self.library.it.seal())
+        for _ in range(turns):
+            before = self.library.it.merges
+            self._do(self.library.it.merge())
+            Machine.merges += self.library.it.merges - before
+
     @rule()
     def restart(self) -> None:
         self._do(self.library.close())
@@ -201,11 +215,14 @@ class Machine(RuleBasedStateMachine):
 
 def test_t4_the_store_is_a_dictionary(size: Size, seed: int, rng: random.Random, figures: Figures) -> None:
     examples, steps = size.pick(20, 200), size.pick(30, 50)
-    Machine.steps = 0
+    Machine.steps = Machine.merges = 0
     # What a kill leaves depends on the moment, so that shrinking takes long and finds little: a failure is shown as it was.
     phases = [Phase.generate]
     chosen = settings(
         max_examples=examples, stateful_step_count=steps, derandomize=False, database=None, deadline=None, phases=phases
     )
     run_state_machine_as_test(hypothesis.seed(seed)(Machine), settings=chosen)
-    figures(f"T4: {examples} stores of up to {steps} steps each, compared {Machine.steps:,} times: 0 differences")
+    figures(
+        f"T4: {examples} stores of up to {steps} steps each, {Machine.merges} mergings, compared {Machine.steps:,} times: "
+        "0 differences"
+    )

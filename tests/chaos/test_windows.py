@@ -92,7 +92,7 @@ class Windows:
         elif chosen == 2:
             (await engine.hold()).release()
         elif chosen == 3:
-            engine.expire_now()
+            await engine.expire()
         elif chosen == 4:
             await engine.free([("c", "nobody")], self.true)
 

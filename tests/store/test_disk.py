@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metricstore.disk import codec, formats
+from metricstore.disk import blockfile, codec, formats
 from metricstore.disk import rows as row_form
 from metricstore.disk.blocks import Blocks, Stretch
 from metricstore.disk.catalogue import FILES_MAX, Catalogue
@@ -85,6 +85,24 @@ def test_a_flipped_bit_costs_one_record(tmp_path: Path) -> None:
         hit = int((at >= ENDS).sum()) - 1
         assert read(tmp_path) == (PAYLOADS[:hit] + PAYLOADS[hit + 1 :], 1)
         whole[at] ^= 1 << (at % 8)
+
+
+def test_a_bad_sector_costs_the_records_that_it_hits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, preadv, sector = Log(tmp_path, Files()), os.preadv, range(8192, 12288)
+    payloads = [bytes([n]) * 1000 for n in range(40)]
+    log.begin([])
+    log.append([Payload(Kind.LABELS, payload) for payload in payloads])
+    log.close()
+
+    def failing(file: int, into: Sequence[memoryview], at: int) -> int:
+        if at < sector.stop and at + len(into[0]) > sector.start:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return preadv(file, into, at)
+
+    monkeypatch.setattr(os, "preadv", failing)
+    long = formats.RECORD_HEAD.size + 1000
+    kept = [one for n, one in enumerate(payloads) if (n + 1) * long <= sector.start or n * long >= sector.stop]
+    assert read(tmp_path) == (kept, 1)
 
 
 def test_bytes_that_a_client_sent_are_never_taken_for_a_record(tmp_path: Path) -> None:
@@ -404,6 +422,37 @@ def test_a_damaged_block_costs_a_chunk_or_itself(blocks: Callable[[], Blocks], t
         else:
             assert numbers in ([128, 700], [0, 5, 127, 700], [0, 5, 127, 128])
         assert len(damages) == 1
+
+
+@pytest.mark.parametrize("bad", ["head", "table", "chunk"])
+def test_a_bad_sector_costs_a_chunk_or_a_block(
+    blocks: Callable[[], Blocks], tmp_path: Path, damages: list[str], monkeypatch: pytest.MonkeyPatch, bad: str
+) -> None:
+    block, pread, error = Block(10, 7), os.pread, [errno.EMFILE]
+    content = blockfile.content(block, chunks(block))
+    blocks().write(block, chunks(block))
+    at = {"head": 3, "table": len(content[0]) + 3, "chunk": len(b"".join(content)) - 3}[bad]
+
+    def failing(file: int, size: int, offset: int) -> bytes:
+        if offset <= at < offset + size:
+            raise OSError(error[0], os.strerror(error[0]))
+        return pread(file, size, offset)
+
+    found = blocks()
+    found.close()
+    monkeypatch.setattr(os, "pread", failing)
+    with pytest.raises(OSError, match="Too many open files"):
+        found.read(Stretch(10, 7), NUMBERS)
+    error[0] = errno.EIO
+    for _ in range(2):
+        numbers = found.read(Stretch(10, 7), NUMBERS).numbers.tolist()
+    assert numbers == ([0, 5, 127, 128] if bad == "chunk" else [])
+    found.write(block, found.raw(block))
+    monkeypatch.undo()
+    assert (tmp_path / "quarantine" / block.name).read_bytes() == b"".join(content)
+    assert found.read(Stretch(10, 7), NUMBERS).numbers.tolist() == numbers
+    assert len(damages) == 1
+    assert "Input/output error" in damages[0]
 
 
 def test_what_is_no_block_or_another_ones_is_set_aside(

@@ -379,19 +379,18 @@ def spanned(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-def span_by_hand(a: dict[str, Any], group: list[int]) -> tuple[int, int, int]:
+def span_by_hand(a: dict[str, Any], group: list[int]) -> tuple[int, int, int, bool]:
     """What plain.spans documents, one series at a time."""
-    found = []
-    for m in group:
-        step, phase = int(a["step"][m]), int(a["phase"][m])
-        slot = lambda time: (time - phase + step // 2) // step  # noqa: E731, B023
-        time = max(a["start"], slot(int(a["first"][m])) * step + phase)
-        least = slot(time)
-        wanted = -((time - a["end"]) // step)
-        held = slot(int(a["last"][m])) + 1 - least
-        found.append((least, time, least + max(0, min(wanted, held))))
-    least, time, _ = min(found)
-    return time, least, max(high for _, _, high in found) - least
+    series = [(*(int(a[name][m]) for name in ("step", "phase", "first", "last")),) for m in group]
+    slot = lambda time, step, phase: (time - phase + step // 2) // step  # noqa: E731
+    start = min(max(a["start"], slot(first, step, phase) * step + phase) for step, phase, first, _ in series)
+    lows, sizes = [], [0]
+    for step, phase, first, last in series:
+        lows.append(low := slot(start, step, phase))
+        wanted = max(0, -((start - a["end"]) // step))
+        if slot(first, step, phase) < low + wanted:
+            sizes.append(min(wanted, slot(last, step, phase) + 1 - low))
+    return start, min(lows), max(sizes), len(set(lows)) > 1
 
 
 @implementations
@@ -401,7 +400,7 @@ def test_spans_says_what_reading_groups_means(module: ModuleType, arguments: dic
     groups = np.split(arguments["numbers"], arguments["begins"][1:])
     wanted = [span_by_hand(arguments, group.tolist()) for group in groups]
     assert list(zip(*(column.tolist() for column in found), strict=True)) == wanted
-    assert {column.dtype for column in found} == {np.dtype(np.int64)}
+    assert [column.dtype for column in found] == [*[np.dtype(np.int64)] * 3, np.dtype(np.bool_)]
 
 
 @implementations

@@ -2,17 +2,21 @@
 
 import random
 from collections.abc import Awaitable, Callable
+from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from chaos.book import Found
 from chaos.library import NOW, RETENTION, Library, run
-from chaos.seam import Recorder
-from metricstore import merging
+from chaos.seam import Disk, Recorder, State, lay
+from metricstore import merging, reading
 from metricstore.disk import formats
+from metricstore.disk.backup import unpack
 from metricstore.disk.formats import Block
 from metricstore.memory.window import SLOTS
+from metricstore.reading import Groups
 from metricstore.settings import Limits
 from metricwire.samples import Place, SeriesKey
 
@@ -147,6 +151,24 @@ async def test_windows_of_a_merged_block_are_freed_each_by_itself(store: Store) 
 
 
 @played
+async def test_a_number_that_a_merged_block_still_has_is_given_to_no_other_series(store: Store) -> None:
+    gone = SeriesKey(Place("c", "gone"), "m")
+    store.it.registry.given = 600  # so that nothing else is in its chunk
+    await store.put([(gone, BEGIN)], 9.5)
+    await store.it.seal()
+    await store.merge()
+    assert store.it.registry.find_number(gone) == 600
+    store.it._it.forget_before(BEGIN + LASTS + 10)
+    names = [(known, store.it.key(known)) for known in store.it.registry.numbers().tolist()]
+    await store.it.seal()
+    await store.it.commits.rewrite(names)
+    store.kill()
+    store.open()
+    assert store.it.registry.find_number(gone) is None
+    assert store.it.registry._spare.tolist() == list(range(256, 512)), "all but whole chunks of 128 that a block has"
+
+
+@played
 async def test_a_merged_block_goes_when_all_of_it_is_past_the_retention(store: Store) -> None:
     await store.merge()
     store.it._it.retention = NOW - (BEGIN + 3 * LASTS)
@@ -158,6 +180,41 @@ async def test_a_merged_block_goes_when_all_of_it_is_past_the_retention(store: S
     assert store.blocks() == []
     store.wanted = {(KEYS[0], NOW): 1.0}
     store.check()
+
+
+@played
+async def test_a_backup_in_the_middle_of_a_merging_is_whole(store: Store) -> None:
+    assert await store.it.merge()
+    backup, wanted = await store.it.hold(), dict(store.wanted)
+    await store.merge()
+    await store.put([(KEYS[5], BEGIN)], 7.5)
+    await store.it.seal()
+    content = b"".join(backup.stream())
+    backup.release()
+    folder = store.path.with_name("restored")
+    unpack(BytesIO(content), folder)
+    restored = Library(folder, clock=store.clock, retention=10 * RETENTION).open()
+    assert restored.found() == wanted
+    restored.kill()
+
+
+@played
+async def test_a_query_that_began_before_a_merging_and_ends_after_it_misses_nothing(store: Store) -> None:
+    numbers = store.it.holding(store.it.registry.numbers())
+    answer = store.it.read(Groups.of([numbers[at : at + 1] for at in range(len(numbers))]), BEGIN, BEGIN + GROUP, 10**9)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "TURN_POINTS", 5000)
+        totals = [next(answer)]
+    await store.merge()
+    totals += answer
+    assert len(totals) > 1
+    found = {
+        (store.it.key(int(numbers[place])), int(one.starts[at]) + column * 10): float(one.values[at, column])
+        for one in totals
+        for at, place in enumerate(one.places.tolist())
+        for column in np.flatnonzero(~np.isnan(one.values[at])).tolist()
+    }
+    assert found == {slot: value for slot, value in store.wanted.items() if BEGIN <= slot[1] < BEGIN + GROUP}
 
 
 @pytest.mark.parametrize("operation", ["create", "append", "sync", "close", "rename", "sync_directory", "remove"])
@@ -182,6 +239,100 @@ def test_a_merging_that_failed_is_made_up_for(tmp_path: Path, operation: str) ->
         store.kill()
 
     run(life())
+
+
+def test_of_archived_blocks_a_power_cut_brings_no_older_values_back(tmp_path: Path) -> None:
+    """A merged block has an older value of a slot than a single one beside it. Both are in the archive, and being deleted."""
+    recorder, disk = Recorder(tmp_path / "data"), Disk()
+
+    async def check(state: State, folder: Path, store: Store) -> None:
+        other = Library(folder, clock=store.clock, archived=True, retention=DAY // 2)
+        lay(state, folder)
+        assert other.open().found() == store.wanted
+        await other.it.keep()
+        assert other.found() == store.wanted
+        other.kill()
+
+    async def life() -> None:
+        store = await Store(tmp_path / "data", recorder, archived=True).fill()
+        await store.merge()
+        await store.put([(KEYS[0], BEGIN + 10), (KEYS[139], BEGIN + LASTS)], 7.5)
+        await store.it.seal()
+        store.clock += 2 * DAY
+        await store.put([(KEYS[0], store.clock)], 2.5)
+        store.it._it.retention = DAY // 2
+        before, states = len(recorder.done), 0
+        await store.it.keep()
+        assert list((store.path / "archive").rglob("*.parquet"))
+        for number, done in enumerate(recorder.done):
+            disk.apply(done)
+            for state in disk.after_power_cut(random.Random(number), 2) if done.name == "remove" and number >= before else ():
+                states += 1
+                await check(state, tmp_path / str(states), store)
+        assert states
+        store.kill()
+
+    run(life())
+
+
+def test_a_merging_that_fails_is_put_off_and_keeps_no_other_from_being_made(tmp_path: Path) -> None:
+    async def life() -> None:
+        store = await Store(tmp_path / "data").fill()
+        await store.put([(KEYS[0], BEGIN - GROUP + window * LASTS) for window in range(2)], 7.5)
+        await store.it.seal()
+        obstacle = store.path / "blocks" / (Block(10, BEGIN // LASTS, 4, 1).name + ".tmp")
+        obstacle.mkdir()
+        with pytest.raises(OSError, match="directory"):
+            await store.merge()
+        await store.merge()
+        assert store.blocks() == [(-4, 4, 0), (0, 1, 0), (0, 4, 0), (1, 1, 0), (3, 1, 0)]
+        obstacle.rmdir()
+        store.again()
+        await store.merge()
+        assert store.blocks() == [(-4, 4, 0), (0, 4, 0), (0, 4, 1)]
+        store.kill()
+
+    run(life())
+
+
+def test_an_archive_that_cannot_be_written_keeps_nothing_else_from_being_done(tmp_path: Path) -> None:
+    async def life() -> None:
+        store = await Store(tmp_path / "data", archived=True).fill()
+        (store.path / "archive").write_text("in the way")
+        store.clock += 3 * DAY
+        store.it._it.retention = DAY // 2
+        await store.put([(KEYS[0], store.clock - window * LASTS) for window in range(5)], 2.5)
+        before = store.it.seals, store.it.merges
+        for _ in range(2):
+            with pytest.raises(OSError, match="exists"):
+                await store.it.keep()
+        assert (store.it.seals, store.it.merges) > before
+        store.again()
+        store.kill()
+
+    run(life())
+
+
+@played
+async def test_a_damaged_single_block_is_in_the_quarantine_when_a_merged_one_takes_its_place(store: Store) -> None:
+    path = store.path / "blocks" / Block(10, BEGIN // LASTS + 1).name
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    while await store.it.merge():
+        pass
+    assert store.it.damaged == 1
+    assert store.blocks() == [(0, 4, 0), (0, 4, 1)]
+    assert (store.path / "quarantine" / path.name).read_bytes()[:-1] == content[:-1]
+    lost = {slot for slot in store.wanted if slot[0] in KEYS[128:] and 0 <= slot[1] - BEGIN - LASTS < LASTS}
+    assert store.found() == {slot: value for slot, value in store.wanted.items() if slot not in lost}
+    assert lost
+
+
+@played
+async def test_exports_have_what_queries_have_of_a_merged_block_that_is_past_the_retention_in_part(store: Store) -> None:
+    await store.merge()
+    store.it._it.forget_before(BEGIN + 2 * LASTS + 10)
+    assert store.found() == store.listed() != store.wanted
 
 
 def test_nothing_is_merged_that_is_written_to_or_alone(tmp_path: Path) -> None:

@@ -4,9 +4,11 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+import orjson
 import pytest
 
-from metricstore.query import selection
+from metricstore.query import execute, selection
+from metricstore.query.execute import Execution
 from metricstore.query.selection import Asked, Request, Selection, Selections
 from storeapp import Client, MakeApp
 
@@ -58,6 +60,25 @@ def test_what_comes_and_goes_is_seen_by_requests_that_were_made_before(ask: Call
             start = at - rng.choice([60, 6400])
             ask("/api/query", request | {"cluster": "c", "from": start, "to": at + 60})
             ask("/api/query", request | {"cluster": "c", "from": at + 60, "to": start})
+
+
+def test_samples_may_go_while_an_answer_is_made(
+    make_app: MakeApp, client: Callable[[Any], Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execute, "QUERIES_AT_ONCE", 2)
+    app = make_app({"metrics": METRICS}, clock=lambda: LAST, passing=lambda: 0)
+    ask, selections, limits = client(app.api), Selections(app.engine), app.settings.metric_store.limits
+    ask("POST", "/api/write", content="".join(line("m", f"h{number}", number, NOW) for number in range(6)))
+    body = orjson.dumps({"cluster": "c", "from": NOW, "to": NOW + 10, "for-all-nodes": ["m"]})
+    for known in (False, True):
+        execution = Execution(app.engine, body, limits, selections)
+        assert bool(selections.get(("c", b"null", ("m",)))) == known
+        answered = execution.rows()
+        rows = [*next(answered), *next(answered)]
+        if known:
+            assert ask("POST", f"/api/free?to={LAST}", content=b'[["c", "h1"], ["c", "h3"], ["c", "h4"]]').status_code == 200
+        rows += [row for some in answered for row in some]
+        assert [len(row) for row in rows] == ([1, 1, 1, 0, 0, 1] if known else [1] * 6)
 
 
 def test_an_error_is_not_remembered(ask: Callable[..., Any]) -> None:

@@ -75,8 +75,9 @@ class ClusterCockpit:
     async def healthcheck(self, request: Request, _: Caller) -> Response:
         """Which metrics of which nodes are missing or late; one node also by `?cluster=&node=`."""
         body = await read_body(request, self._limits)
-        asked = read(body or b"{}", HealthRequest)
-        cluster, node = request.query_params.get("cluster", asked.cluster), request.query_params.get("node")
+        node = request.query_params.get("node")
+        asked = read(b"{}" if node and not body else body, HealthRequest)
+        cluster = request.query_params.get("cluster", asked.cluster)
         nodes = [node] if node else asked.nodes
         wanted = HealthRequest(cluster, nodes, asked.metric_names)
         found = health(self._engine, wanted, int(self._clock()), checks_max=self._limits.queries)

@@ -1,5 +1,6 @@
 """The file of one block: a table of its chunks, and the chunks, each of which can be read alone. See formats."""
 
+import errno
 import os
 import struct
 import zlib
@@ -27,7 +28,7 @@ class Table(NamedTuple):
 
 
 class BlockFile:
-    """A block being read. Damaged when it is not that block, OSError when it cannot be read."""
+    """A block being read. Damaged when it is not that block or the medium has lost it, OSError when it cannot be read now."""
 
     def __init__(self, path: Path, block: Block) -> None:
         self.block = block
@@ -35,8 +36,17 @@ class BlockFile:
         self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self.table = self._read_table()  # should that fail, __del__ closes the file
 
+    def _bytes(self, size: int, at: int) -> bytes:
+        """So many bytes from there on; fewer where the file ends. Damaged, OSError."""
+        try:
+            return os.pread(self._file, size, at)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            raise Damaged(f"{error.strerror} at byte {at}") from error
+
     def _read_table(self) -> Table:
-        head = os.pread(self._file, formats.BLOCK_HEAD.size, 0)
+        head = self._bytes(formats.BLOCK_HEAD.size, 0)
         try:
             magic, *which, count, crc = formats.BLOCK_HEAD.unpack(head)
         except struct.error as error:
@@ -44,7 +54,7 @@ class BlockFile:
         size = os.fstat(self._file).st_size
         if magic != formats.BLOCK_MAGIC or formats.BLOCK_HEAD.size + 12 * count > size:
             raise Damaged("no block")
-        content = os.pread(self._file, 12 * count, formats.BLOCK_HEAD.size)
+        content = self._bytes(12 * count, formats.BLOCK_HEAD.size)
         if zlib.crc32(content, zlib.crc32(head[:-4])) != crc:
             raise Damaged("the checksum of its table does not match")
         if Block(*which) != self.block:
@@ -65,7 +75,7 @@ class BlockFile:
     def chunk(self, at: int) -> bytes:
         """The bytes of the chunk at that place of the table. Damaged."""
         start, end = self.table.offsets[at : at + 2].tolist()
-        content = os.pread(self._file, end - start, start)
+        content = self._bytes(end - start, start)
         if zlib.crc32(content) != self.table.checksums[at]:
             raise Damaged("the checksum of a chunk does not match")
         return content

@@ -7,9 +7,11 @@ Theory of operation
 - Windows that are read together are a stretch: those of a merged block, or else one.
 - A block is written whole under another name, synced, renamed: it is there or not. A later one of the same name takes its
   place.
-- What is damaged is counted and said once, moved to the quarantine when it is a whole block, and missing for readers.
+- What is damaged is counted and said once, and missing for readers. A block that is damaged as a whole is moved to the
+  quarantine; one of which chunks are damaged goes there when another takes its place.
 """
 
+import contextlib
 import itertools
 import logging
 import stat
@@ -71,7 +73,7 @@ class Blocks:
         self._stretches: list[Stretch] | None = None
         self._versions = itertools.count()
         self._opened: OrderedDict[Block, BlockFile] = OrderedDict()
-        self._reported: set[tuple[Block, int]] = set()
+        self._reported: dict[Block, set[int]] = {}  # chunks that could not be read, by their place in the block
         self._lock = threading.RLock()
 
     def scan(self) -> None:
@@ -102,24 +104,32 @@ class Blocks:
     # Which there are
 
     def _add(self, block: Block, size: int) -> None:
-        with self._lock:
+        with self._changing(block):
             self._opened.pop(block, None)
+            self._reported.pop(block, None)
             self._kept[block] = Kept(size, next(self._versions))
             if block.windows > 1:
                 self._parts.setdefault(Stretch(*block[:3]), set()).add(block.part)
-            self._stretches = None
 
-    def _forget(self, block: Block) -> bool:
-        """Whether it was there."""
-        with self._lock:
+    def _forget(self, block: Block) -> Kept | None:
+        """What it was; None where there was none."""
+        with self._changing(block):
             self._opened.pop(block, None)
             stretch = Stretch(*block[:3])
             if stretch in self._parts:
                 self._parts[stretch].discard(block.part)
                 if not self._parts[stretch]:
                     del self._parts[stretch]
-            self._stretches = None
-            return self._kept.pop(block, None) is not None
+            return self._kept.pop(block, None)
+
+    @contextlib.contextmanager
+    def _changing(self, block: Block) -> Iterator[None]:
+        """While it comes or goes. Most are parts of a stretch that stays, and finding all stretches anew takes long."""
+        with self._lock:
+            before = self.stretch(block.frequency, block.window)
+            yield
+            if self.stretch(block.frequency, block.window) != before:
+                self._stretches = None
 
     def __contains__(self, key: tuple[int, int]) -> bool:
         """Whether there is something of that frequency and window."""
@@ -237,8 +247,9 @@ class Blocks:
                 self._report(opened.block, at, damage)
 
     def _report(self, block: Block, at: int, damage: Exception) -> None:
-        if (block, at) not in self._reported:
-            self._reported.add((block, at))
+        known = self._reported.setdefault(block, set())
+        if at not in known:
+            known.add(at)
             self._on_damage(f"cannot read {block.chunk_series} series of block {block.name}: {damage}")
 
     def keys(self, block: Block) -> list[int]:
@@ -261,27 +272,44 @@ class Blocks:
 
     def write(self, block: Block, chunks: Mapping[int, bytes]) -> None:
         """Put a block in place of the one there was; none without chunks. OSError leaves what there was."""
+        self.spare(block)
         if not chunks:
-            self.remove(block)
-            self.sync()
+            self.delete(self.hide([block]))
             return
         content = blockfile.content(block, chunks)
         self._files.replace(self._path(block), content)
         self._add(block, sum(map(len, content)))
 
-    def remove(self, block: Block) -> None:
-        """Forget a block, if it is there."""
-        if self._forget(block):
-            self._files.remove(self._path(block))
+    def spare(self, block: Block) -> None:
+        """Keep the file in the quarantine, too, if some of it could not be read: it is about to go."""
+        if self._reported.get(block):
+            try:
+                self._quarantine.mkdir(mode=0o700, exist_ok=True)
+                self._files.link(self._path(block), self._quarantine / block.name)
+            except OSError as error:
+                logger.warning("cannot keep %s in the quarantine: %s", block.name, error.strerror)
 
-    def drop(self, stretch: Stretch) -> None:
-        """Forget all of a stretch."""
-        for block in self.blocks(stretch):
-            self.remove(block)
+    def hide(self, blocks: Iterable[Block]) -> dict[Block, Kept]:
+        """Readers find these no more; `delete` is to follow, which takes long where much is deleted."""
+        return {block: kept for block in blocks if (kept := self._forget(block))}
 
-    def sync(self) -> None:
-        """What was removed does not come back."""
-        self._files.sync_directory(self._directory)
+    def delete(self, hidden: Mapping[Block, Kept]) -> None:
+        """Remove what was hidden for good. OSError leaves some of it, and lets it be found again.
+
+        Single blocks go last: without theirs, older values of merged ones would count, should a power cut bring these back.
+        """
+        left = dict(hidden)
+        try:
+            for which in ([one for one in hidden if one.windows > 1], [one for one in hidden if one.windows == 1]):
+                for block in which:
+                    with contextlib.suppress(FileNotFoundError):
+                        self._files.remove(self._path(block))
+                    del left[block]
+                if which:
+                    self._files.sync_directory(self._directory)
+        finally:
+            for block, kept in left.items():
+                self._add(block, kept.size)
 
     def close(self) -> None:
         """Give the descriptors back."""

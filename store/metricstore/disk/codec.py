@@ -215,7 +215,8 @@ def _opened(chunk: bytes) -> tuple[dict[str, NDArray[Any]], list[bytes]]:
         columns[name] = np.frombuffer(head, form, rows, offset)
         offset += rows * form.itemsize
     kinds = set(columns["kind"].tolist())
-    if rest or not kinds <= _KINDS or sum(kind % 16 for kind in kinds) != count or columns["exponent"].max() > _EXPONENT_MAX:
+    frames_wanted, exponent = sum(kind % 16 for kind in kinds), columns["exponent"].max(initial=0)
+    if rest or not kinds <= _KINDS or frames_wanted != count or exponent > _EXPONENT_MAX:
         raise Malformed("its columns do not fit")
     at += count * _LENGTH.itemsize
     frames = []

@@ -6,8 +6,10 @@ Theory of operation
 - Reading skips what is damaged: it looks for the next record whose checksum holds, counts the damage, and goes on.
 """
 
+import errno
 import logging
 import mmap
+import os
 import re
 import secrets
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +23,8 @@ from metricstore.disk.formats import Damaged, Kind
 logger = logging.getLogger(__name__)
 
 _MAGIC = re.compile(re.escape(formats.RECORD_MAGIC))
+_PIECE = 1024**2  # bytes read at once
+_SECTOR = 4096  # bytes that a medium loses at least
 
 
 class Payload(NamedTuple):
@@ -91,9 +95,10 @@ class RecordFile:
 
 def read_records(path: Path, marker: bytes, on_damage: Callable[[str], None]) -> Iterator[Payload]:
     """The records of a file; `on_damage` is told of each place that had to be skipped."""
-    if not path.is_file() or path.stat().st_size == 0:
+    if not path.is_file() or (size := path.stat().st_size) == 0:
         return
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as content:
+    with mmap.mmap(-1, size) as content:
+        _fill(content, path)
         at = 0
         while at < len(content):
             try:
@@ -104,6 +109,25 @@ def read_records(path: Path, marker: bytes, on_damage: Callable[[str], None]) ->
                 continue
             yield found
             at += formats.RECORD_HEAD.size + len(found.payload)
+
+
+def _fill(content: mmap.mmap, path: Path) -> None:
+    """Read the file; what the medium has lost stays zero. To look at such a place of a file that is mapped ends the process."""
+    at, step = 0, _PIECE
+    with path.open("rb", buffering=0) as file, memoryview(content) as view:
+        while at < len(view):
+            try:
+                taken = os.preadv(file.fileno(), [view[at : at + step]], at)
+            except OSError as error:
+                if error.errno != errno.EIO:
+                    raise
+                taken = 0 if step > _SECTOR else _SECTOR
+                step = _SECTOR
+            else:
+                if not taken:
+                    break
+                step = _PIECE if at % _PIECE == 0 else step
+            at += taken
 
 
 def _record_at(content: mmap.mmap, at: int, marker: bytes) -> Payload:

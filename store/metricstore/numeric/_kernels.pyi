@@ -44,7 +44,7 @@ def spans(
     last: NDArray[np.int64],
     start: int,
     end: int,
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]: ...
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]: ...
 def sums(
     array: NDArray[np.uint64],
     rows: NDArray[np.int32],

@@ -119,7 +119,7 @@ cdef enum:
     NAMED = 100  # refused lines that are named
 
 cdef object empty = np.empty
-cdef object INT64 = np.dtype(np.int64), UINT32 = np.dtype(np.uint32), FLOAT64 = np.dtype(np.float64)
+cdef object BOOL = np.dtype(np.bool_), INT64 = np.dtype(np.int64), UINT32 = np.dtype(np.uint32), FLOAT64 = np.dtype(np.float64)
 
 
 @cython.final

@@ -31,10 +31,11 @@ cdef struct Spanning:
     int64_t start, end
 
 
-cdef struct Extent:  # of slots
+cdef struct Extent:
     int64_t time  # when it begins
-    int64_t low
-    int64_t high  # behind its last one
+    int64_t slot
+    int64_t slots
+    bint mixed  # it begins in another slot in some of its series
 
 
 def scatter(numbers, timestamps, values, step, phase, row, first, last, frequencies, windows, list arrays not None):
@@ -230,39 +231,51 @@ def spans(numbers, begins, step, phase, first, last, int64_t start, int64_t end)
     for k in range(groups):
         if cut[k] >= (cut[k + 1] if k + 1 < groups else n):
             raise ValueError("cannot look at series: the groups do not fit")
-    columns = [empty(groups, INT64) for k in range(3)]
-    cdef Buffers results = Buffers.__new__(Buffers, 3)
+    columns = [empty(groups, INT64), empty(groups, INT64), empty(groups, INT64), empty(groups, BOOL)]
+    cdef Buffers results = Buffers.__new__(Buffers, 4)
     starts = <int64_t *>results.of(columns[0], b"lq", 8, 1, PyBUF_WRITABLE).buf
     slots = <int64_t *>results.of(columns[1], b"lq", 8, 1, PyBUF_WRITABLE).buf
     counts = <int64_t *>results.of(columns[2], b"lq", 8, 1, PyBUF_WRITABLE).buf
+    mixed = <uint8_t *>results.of(columns[3], b"?", 1, 1, PyBUF_WRITABLE).buf
     for k in range(groups):
         stop = cut[k + 1] if k + 1 < groups else n
         found = extent_of(&work, number + cut[k], stop - cut[k])
-        starts[k], slots[k], counts[k] = found.time, found.low, found.high - found.low
+        starts[k], slots[k], counts[k], mixed[k] = found.time, found.slot, found.slots, found.mixed
     return tuple(columns)
 
 
 cdef Extent extent_of(const Spanning *work, const int64_t *numbers, Py_ssize_t count) noexcept nogil:
     """Of one group, which is not empty."""
-    cdef Extent whole = extent_of_one(work, numbers[0]), one
+    cdef Extent whole
+    cdef int64_t step = 0, phase = 0, first, slot = 0, wanted = 0, held, m
     cdef Py_ssize_t i
+    whole.time = begin_of(work, numbers[0])
     for i in range(1, count):
-        one = extent_of_one(work, numbers[i])
-        if one.low < whole.low or (one.low == whole.low and one.time < whole.time):
-            whole.low, whole.time = one.low, one.time
-        whole.high = max(whole.high, one.high)
+        whole.time = min(whole.time, begin_of(work, numbers[i]))
+    whole.slot = slot_of(whole.time, work.step[numbers[0]], work.phase[numbers[0]])
+    whole.slots, whole.mixed = 0, False
+    for i in range(count):
+        m = numbers[i]
+        if work.step[m] != step or work.phase[m] != phase:  # divisions are what this costs, and most series are alike
+            step, phase = work.step[m], work.phase[m]
+            slot = slot_of(whole.time, step, phase)
+            wanted = max(-floor_of(whole.time - work.end, step), <int64_t>0)
+            if slot != whole.slot:
+                whole.mixed, whole.slot = True, min(whole.slot, slot)
+        if whole.slots < wanted:
+            first = work.first[m]
+            held = min(wanted, slot_of(work.last[m], step, phase) + 1 - slot)
+            if held > whole.slots and (first <= whole.time or slot_of(first, step, phase) < slot + wanted):
+                whole.slots = held
     return whole
 
 
-cdef inline Extent extent_of_one(const Spanning *work, int64_t m) noexcept nogil:
-    cdef Extent one
-    cdef int64_t step = work.step[m], phase = work.phase[m], wanted, held
-    one.time = max(work.start, slot_of(work.first[m], step, phase) * step + phase)
-    one.low = slot_of(one.time, step, phase)
-    wanted = -floor_of(one.time - work.end, step)
-    held = slot_of(work.last[m], step, phase) + 1 - one.low
-    one.high = one.low + max(min(wanted, held), <int64_t>0)
-    return one
+cdef inline int64_t begin_of(const Spanning *work, int64_t m) noexcept nogil:
+    """When reading one series begins."""
+    cdef int64_t step = work.step[m], phase = work.phase[m], first = work.first[m]
+    if first + step <= work.start:  # its slot is no later either
+        return work.start
+    return max(work.start, slot_of(first, step, phase) * step + phase)
 
 
 cdef inline int64_t floor_of(int64_t dividend, int64_t divisor) noexcept nogil:

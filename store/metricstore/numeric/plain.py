@@ -163,13 +163,14 @@ def spans(
     last: NDArray[np.int64],
     start: int,
     end: int,
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Of groups of series: when reading each from `start` to before `end` begins (seconds), in which slot, and how many it has.
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Of groups of series: when reading each from `start` to before `end` begins (seconds), in which slot, how many it has, and
+    whether it begins in another slot in some of its series: these have other phases, and their slots are counted from there.
 
     numbers: (n), series that have samples; begins: where in it each group begins, ascending from 0; none is empty.
-    step, phase, first, last: by series number, as `scatter` keeps them; |times| < 2^62. A series begins no earlier than its
-    first sample and ends no later than after its last one; a group begins with the first of its series. IndexError for a
-    series beyond them, ValueError for groups that do not fit.
+    step, phase, first, last: by series number, as `scatter` keeps them; |times| < 2^62. A group begins no earlier than with the
+    first of its series and ends with the last of those that do not begin later. The slot is the least of its series'.
+    IndexError for a series beyond them, ValueError for groups that do not fit.
     """
     _check_groups(numbers, begins)
     f, offset = step[numbers].astype(np.int64), phase[numbers]
@@ -178,12 +179,14 @@ def spans(
         found: NDArray[np.int64] = (times - offset + f // 2) // f
         return found
 
-    times = np.maximum(start, slots(first[numbers]) * f + offset)
-    low = slots(times)
-    high = low + np.clip(-((times - end) // f), 0, np.maximum(slots(last[numbers]) + 1 - low, 0))
-    slot = np.minimum.reduceat(low, begins)
-    earliest = np.where(low == np.repeat(slot, np.diff(begins, append=len(numbers))), times, np.iinfo(np.int64).max)
-    return np.minimum.reduceat(earliest, begins), slot, np.maximum.reduceat(high, begins) - slot
+    begun = slots(first[numbers])
+    starts = np.minimum.reduceat(np.maximum(start, begun * f + offset), begins)
+    time = np.repeat(starts, np.diff(begins, append=len(numbers)))
+    low = slots(time)
+    wanted = np.maximum(-((time - end) // f), 0)
+    held = np.where(begun < low + wanted, np.clip(slots(last[numbers]) + 1 - low, 0, wanted), 0)
+    least = np.minimum.reduceat(low, begins)
+    return starts, least, np.maximum.reduceat(held, begins), np.maximum.reduceat(low, begins) > least
 
 
 def _check_groups(numbers: NDArray[np.int64], begins: NDArray[np.int64]) -> None:

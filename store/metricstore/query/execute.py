@@ -33,9 +33,10 @@ class Execution:
         self._engine, self._limits, self._selections = engine, limits, selections
         self._frame = frame = read(body, SkimmedRequest)
         self._points = limits.points  # values that may still be read or padded
-        self._start = max(-TIME_MAX, min(frame.from_, TIME_MAX))
-        self._end = max(-TIME_MAX, min(frame.to, TIME_MAX))
-        archived = engine.archived_until(frame.cluster)
+        self._cluster = frame.cluster or ""
+        self._start = max(-TIME_MAX, min(frame.from_ or 0, TIME_MAX))
+        self._end = max(-TIME_MAX, min(frame.to or 0, TIME_MAX))
+        archived = engine.archived_until(self._cluster)
         self._archived = archived is not None and self._start <= archived
         self._known = None if self._archived or self._start > self._end else selections.get(frame.subject)
         if self._known is not None:
@@ -48,7 +49,7 @@ class Execution:
 
     def _for_all_nodes(self, asked: int) -> list[Query]:
         metrics = self._frame.for_all_nodes or []
-        hosts = self._engine.hosts(self._frame.cluster, archived=self._archived) if metrics else []
+        hosts = self._engine.hosts(self._cluster, archived=self._archived) if metrics else []
         count = asked + len(metrics) * len(hosts)
         if count > self._limits.queries:
             raise too_many(count, self._limits.queries)
@@ -59,7 +60,7 @@ class Execution:
         if self._archived:
             yield from self._rows_with_archive()
             return
-        for part in self._known.parts if self._known else self._find():
+        for part in map(self._held, self._known.parts) if self._known else self._find():
             entries = list(part.entries)
             for totals in self._engine.read(part.groups, self._start, self._end, self._points):
                 self._points -= totals.values.shape[1] * int(part.groups.sizes[totals.places].sum())
@@ -80,13 +81,23 @@ class Execution:
         if all_held:
             self._selections.keep(self._frame.subject, Request(self.echo, parts, generation))
 
+    def _held(self, part: Selection) -> Selection:
+        """What there is of it now: series may lose their samples, even between two parts of one answer."""
+        groups = part.groups
+        if len(self._engine.holding(groups.numbers)) == len(groups.numbers):
+            return part
+        left = [self._engine.holding(groups.group(place)) for place in range(len(groups))]
+        kept = [place for place, numbers in enumerate(left) if len(numbers)]
+        asked, parts = [part.asked[place] for place in kept], [left[place] for place in kept]
+        return self._selection(asked, parts, part.counts, part.entries)
+
     def _rows_with_archive(self) -> Iterator[list[list[Entry]]]:
         """The same one by one, for a time of which the archive has samples."""
         for query in self._queries:
             entries = list[Entry | None]()
             for groups in selectors(query):
                 frequency = self._engine.metrics.frequency(query.metric)
-                wanted = Wanted(self._frame.cluster, query.host, groups, query.metric, self._start, self._end, frequency)
+                wanted = Wanted(self._cluster, query.host, groups, query.metric, self._start, self._end, frequency)
                 found = self._engine.read_archived(wanted, self._points) if self._start <= self._end else None
                 error = self._error(query, found[1] if found else 0)
                 if error:
@@ -101,7 +112,7 @@ class Execution:
 
     def _select(self, queries: Sequence[Query]) -> tuple[Selection, bool]:
         """What is to be read for queries, and whether all series that were found hold samples."""
-        select, cluster = self._engine.select, self._frame.cluster
+        select, cluster = self._engine.select, self._cluster
         chosen = [(query, select(cluster, query.host, selectors(query), query.metric)) for query in queries]
         every = np.concatenate([NO_NUMBERS, *(numbers for _, found in chosen for numbers in found)])
         all_held = len(self._engine.holding(every)) == len(every)
@@ -178,13 +189,13 @@ class Execution:
         plain: bool = False,
     ) -> None:
         """Entries of rows of values, which begin at the starts of the totals and may have been thinned since."""
-        stats = np.stack(statistics(values)) if self._frame.with_stats else np.zeros((3, len(values)))
+        stats = np.stack(statistics(values)) if self._frame.with_stats is not False else np.zeros((3, len(values)))
         if not plain:
             factors = np.array([query.scale_by or 1.0 for _, query in asked])
             values, stats = values * factors[:, None], stats * factors
         ends = totals.starts + totals.values.shape[1] * totals.frequency
         missing = self._missing(totals.starts, totals.frequency)
-        with_data = self._frame.with_data
+        with_data = self._frame.with_data is not False
         columns = (totals.starts.tolist(), ends.tolist(), missing, values, *stats.tolist())
         for (place, _), start, end, nulls, data, avg, low, high in zip(asked, *columns, strict=True):
             entry: Entry = {"from": start, "to": end, "resolution": resolution, "avg": avg, "min": low, "max": high}
@@ -194,7 +205,7 @@ class Execution:
 
     def _missing(self, starts: Starts, frequency: int) -> list[int]:
         """Nulls in front of data that begin at these times, if they are wanted. TooLarge before any of them is made."""
-        if not self._frame.with_padding:
+        if self._frame.with_padding is False:
             return [0] * len(starts)
         missing = np.maximum(0, np.trunc(starts / frequency) - math.trunc(self._start / frequency)).astype(np.int64)
         nulls = int(missing.sum())

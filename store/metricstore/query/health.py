@@ -19,7 +19,7 @@ def health(engine: Engine, request: HealthRequest, now: int, checks_max: int) ->
     metrics, nodes = request.metric_names or [], request.nodes or []
     if len(nodes) * max(len(metrics), 1) > checks_max:
         raise TooLarge(f"cannot check {len(nodes)} nodes: more than {checks_max} metrics in one request (limits.queries)")
-    return ((node, _node(engine, request.cluster, node, metrics, now)) for node in dict.fromkeys(nodes))
+    return ((node, _node(engine, request.cluster or "", node, metrics, now)) for node in dict.fromkeys(nodes))
 
 
 def _node(engine: Engine, cluster: str, node: str, metrics: Sequence[str], now: int) -> Health:
@@ -32,8 +32,7 @@ def _node(engine: Engine, cluster: str, node: str, metrics: Sequence[str], now: 
             numbers = engine.holding(np.array(list(part.own(metric)), np.int64))
             if len(numbers):
                 found.add(metric)
-                frequency = engine.metrics.frequency(metric)
-                if now - (int(engine.last(numbers).min()) + frequency - frequency // 2) > INTERVALS_MAX * frequency:
+                if any(now - end > INTERVALS_MAX * frequency for _, end, frequency in engine.extents(numbers)):
                     late.add(metric)
     missing = [metric for metric in metrics if metric not in found]
     degraded = [metric for metric in metrics if metric in late]

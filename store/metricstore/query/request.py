@@ -16,7 +16,7 @@ LONG = 1024**2  # bytes of a body whose parts are counted first
 class Query(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=False):
     """One metric of one host, or of parts of it."""
 
-    metric: str
+    metric: str = ""
     host: str = ""
     type: str | None = None
     type_ids: list[str] | None = None
@@ -28,11 +28,11 @@ class Query(msgspec.Struct, frozen=True, rename="kebab", omit_defaults=False):
 
 
 class Frame(msgspec.Struct, frozen=True, rename="kebab"):
-    """A request for samples but for its queries."""
+    """A request for samples but for its queries. What is null counts as not said."""
 
-    cluster: str = ""
-    from_: int = msgspec.field(name="from", default=0)
-    to: int = 0
+    cluster: str | None = ""
+    from_: int | None = msgspec.field(name="from", default=0)
+    to: int | None = 0
     for_all_nodes: list[str] | None = None
     with_stats: bool | None = True
     with_data: bool | None = True
@@ -53,13 +53,13 @@ class SkimmedRequest(Frame, frozen=True, rename="kebab"):
     @property
     def subject(self) -> Hashable:
         """What it asks for, whenever: the same for two requests that ask for the same in the same words."""
-        return self.cluster, bytes(self.queries), tuple(self.for_all_nodes or ())
+        return self.cluster or "", bytes(self.queries), tuple(self.for_all_nodes or ())
 
 
-class HealthRequest(msgspec.Struct, frozen=True, rename="kebab"):
+class HealthRequest(msgspec.Struct, frozen=True, rename="kebab", forbid_unknown_fields=True):
     """Are these metrics of these nodes coming in?"""
 
-    cluster: str = ""
+    cluster: str | None = ""
     nodes: list[str] | None = None
     metric_names: list[str] | None = None
 

@@ -53,12 +53,11 @@ class Selections:
         self._bytes = 0
 
     def get(self, subject: Hashable) -> Request | None:
-        """What was found for it, if that holds still: the series are the same, and all of them have samples."""
+        """What was found for it, if the series are the same still; some may have lost their samples."""
         found, _ = self._kept.get(subject, (None, 0))
         if found is None:
             return None
-        held = (len(self._engine.holding(part.groups.numbers)) == len(part.groups.numbers) for part in found.parts)
-        if found.generation != self._engine.generation or not all(held):
+        if found.generation != self._engine.generation:
             self._drop(subject)
             return None
         self._kept.move_to_end(subject)

@@ -11,7 +11,7 @@ from metricwire.errors import BadInput
 
 
 def dump(engine: Engine, selector: Sequence[str]) -> Iterator[bytes]:
-    """The tree, piece by piece: of each series from when to when there are samples. BadInput for a place that is not there.
+    """The tree, piece by piece: of each series from when to when samples have slots. BadInput for a place that is not there.
 
     A level is {metric: [{"start", "len", "end"}, ...], name: level, ...}: seconds, slots, seconds; more than one entry where
     further tags tell series apart.
