@@ -31,7 +31,8 @@ REMEDIES: Mapping[Reason, str] = {
     Reason.VOLUME_CANNOT_GROW: "set spec.store.storage.size back, or let the StorageClass grow volumes (allowVolumeExpansion)",
     Reason.VOLUME_CANNOT_SHRINK: "set spec.store.storage.size to what the message says: volumes never shrink",
     Reason.VOLUME_NOT_GROWN: "see why the volume does not grow: `kubectl describe pvc` of the claim named above",
-    Reason.KEYS_DAMAGED: "nothing, or a shorter spec.auth.keys.overlap: new keys are made by themselves",
+    Reason.KEYS_DAMAGED: "fetch copied tokens again where keys were lost; new ones are made by themselves",
+    Reason.DEFINITION_NEWER: "upgrade the operator: the definition is newer than it",
     Reason.FOUGHT_OVER: "let the other program leave the object alone, or say in the MetricsCluster what it shall be",
     Reason.CLUSTER_RIGHTS_MISSING: "install the chart with clusterRights=true, or do without names of pods",
 }

@@ -23,7 +23,7 @@ from metricwire.errors import SettingsError
 
 REQUEST_SECONDS = (5.0, 20.0)  # to connect, to answer
 APPLY = "application/apply-patch+yaml"
-THREADS = 10  # one for each worker and lister
+THREADS = 66  # one for each turn of a work list and each lister; they begin when they are needed
 PAGE = 8  # objects of a list that are asked for at once: each may have 1.5 MB, and anybody may label his like ours
 PODS_PAGE = 250  # a part may have thousands
 _PASSING = frozenset({0, 409, 410, 429, 500, 502, 503, 504})  # 410: of a list that took too long

@@ -35,6 +35,20 @@ def convert(found: Any, form: type[Checked], root: str) -> Checked:
     return made
 
 
+def known(found: Any, there: Form, path: str) -> tuple[Any, list[str]]:
+    """A document with the fields alone that are known here, and the paths of the others."""
+    if isinstance(there.type, inspect.StructType) and isinstance(found, Mapping):
+        fields = {field.encode_name: unwrapped(field.type) for field in fields_of(there.type.cls)}
+        parts = {name: known(value, fields[name], f"{path}.{name}") for name, value in found.items() if name in fields}
+        others = [f"{path}.{name}" for name in found if name not in fields]
+        return {name: part for name, (part, _) in parts.items()}, others + [one for _, more in parts.values() for one in more]
+    if isinstance(there.type, inspect.VarTupleType) and isinstance(found, list):
+        item = unwrapped(there.type.item_type)
+        items = [known(value, item, f"{path}[{number}]") for number, value in enumerate(found)]
+        return [part for part, _ in items], [one for _, more in items for one in more]
+    return found, []
+
+
 def _check(path: str, value: Any, there: Form) -> None:
     """What msgspec does not. BadInput."""
     pattern = there.type.pattern if isinstance(there.type, inspect.StrType) else None

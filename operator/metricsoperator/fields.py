@@ -40,7 +40,8 @@ def rule(expression: str, message: str, **more: str) -> dict[str, str]:
 SIZE_PATTERN = r"^[1-9][0-9]{0,14}(Ki|Mi|Gi|Ti|k|M|G|T)?$"
 LARGEST_VOLUME = "64Ti"
 _SIZE = Meta(pattern=SIZE_PATTERN, max_length=18)
-_INTERVAL = Meta(pattern=r"^[1-9][0-9]{0,3}(s|m|h)$", max_length=5)
+_TYPED = 16  # characters of what has 5 at most: of more the API server would say "Too long", and not what is allowed
+_INTERVAL = Meta(pattern=r"^[1-9][0-9]{0,3}(s|m|h)$", max_length=_TYPED)
 
 VolumeSize = Annotated[str, _SIZE, Meta(extra=_between("size", "100Mi", LARGEST_VOLUME, "10Gi"))]
 MemorySize = Annotated[str, _SIZE, Meta(extra=_between("size", "128Mi", "4Ti", "2Gi"))]
@@ -49,7 +50,7 @@ BodySize = Annotated[str, _SIZE, Meta(extra=_between("size", "64Ki", "1Gi", "16M
 Interval = Annotated[str, _INTERVAL, Meta(extra=_between("duration", "1s", "24h", "10s"))]
 Retention = Annotated[
     str,
-    Meta(pattern=r"^[1-9][0-9]{0,3}(m|h|d)$", max_length=5, extra={"expected": "a duration such as 90m, 48h or 30d"}),
+    Meta(pattern=r"^[1-9][0-9]{0,3}(m|h|d)$", max_length=_TYPED, extra={"expected": "a duration such as 90m, 48h or 30d"}),
 ]
 Amount = Annotated[  # of a container's resource; finer than a thousandth the API server would round it, and we set it anew
     Annotated[str, Meta(pattern=r"^([0-9]{1,15}(\.[0-9]{1,3})?(Ki|Mi|Gi|Ti|k|M|G|T)?|[0-9]{1,15}m)$", max_length=21)]

@@ -40,3 +40,21 @@ def fields_of(form: type[Struct]) -> tuple[inspect.Field, ...]:
     info = inspect.type_info(form)
     assert isinstance(info, inspect.StructType)
     return info.fields
+
+
+def in_words(form: Form) -> str:
+    """What may stand in a field."""
+    found = form.type
+    if isinstance(found, inspect.LiteralType):
+        return ", ".join(f"`{value}`" for value in found.values)
+    if isinstance(found, inspect.IntType):
+        bounds = f" from {found.ge} to {found.le}" if found.ge is not None else ""
+        return f"integer{bounds}"
+    if isinstance(found, inspect.DictType):
+        return f"map, at most {found.max_length}"
+    if isinstance(found, inspect.VarTupleType):
+        return f"list, at most {found.max_length}"
+    if isinstance(found, inspect.StructType):
+        return "object"
+    words = form.extra.get("expected")
+    return str(words) if words else "true or false" if isinstance(found, inspect.BoolType) else "text"

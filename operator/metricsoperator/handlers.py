@@ -1,4 +1,4 @@
-"""The running operator: watches and regular lists fill a cache and a worklist, workers reconcile what is on it.
+"""The running operator: watches and regular lists fill a cache and a worklist, turns reconcile what is on it.
 
 kopf watches, and nothing else: `on.event` handlers leave no finalizer and no annotation on anybody's object, so that deleting
 works without an operator. What a watch misses, the next list finds; a watch that says nothing more ends the operator.
@@ -36,7 +36,6 @@ from metricwire.errors import MetricsError, SettingsError
 
 log = logging.getLogger(__name__)
 
-WORKERS = 8
 FIRST_PAUSE = 2.0  # seconds after a list that failed, doubled with each
 OURS = {"app.kubernetes.io/managed-by": names.FIELD_MANAGER}
 
@@ -44,7 +43,7 @@ OURS = {"app.kubernetes.io/managed-by": names.FIELD_MANAGER}
 class Operator:
     """Everything that runs, wired together. `worklist` is what `books` count."""
 
-    def __init__(self, settings: Settings, objects: Objects, books: Books, worklist: Worklist[Key]) -> None:
+    def __init__(self, settings: Settings, objects: Objects, books: Books, worklist: Worklist[Key], pulse: Pulse) -> None:
         self.settings = settings
         self.objects = objects
         self.books = books
@@ -52,7 +51,7 @@ class Operator:
         self.observed = Observed()
         self.deliveries = Deliveries()
         self.monitors = monitorlist.MonitorList(objects, self.observed, settings.namespace)
-        self.pulse = Pulse(time.monotonic)
+        self.pulse = pulse
         site = Site(settings.registry, settings.tag, settings.mount_propagation, settings.cluster_roles, settings.registries)
         self.reconciler = Reconciler(
             objects=objects, observed=self.observed, site=site, now=time.time, books=books, instance=platform.node()
@@ -82,8 +81,7 @@ class Operator:
             clusterwide=not namespace,
             namespaces=[namespace] if namespace else [],
         )
-        workers = [self._work(f"worker {number}") for number in range(WORKERS)]
-        loops = (watching, self._list_regularly(), self._list_monitors(), *workers)
+        loops = (watching, self._list_regularly(), self._list_monitors(), self._work())
         tasks = [asyncio.ensure_future(each) for each in loops]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -179,18 +177,22 @@ class Operator:
             self.pulse.rest("the lister of monitors")
             await asyncio.sleep(monitorlist.SECONDS)
 
-    async def _work(self, name: str) -> None:
-        while True:
-            self.pulse.rest(name)
-            key = await self.worklist.take()
-            self.pulse.beat(name)
-            async with self._counted(key):
-                outcome = await self.reconciler.reconcile(key)
-                self.books.turn(key, outcome.result)
-                if outcome.result in ("ready", "unready"):
-                    self.books.success(key, time.time(), ready=outcome.result == "ready")
-                if outcome.again is not None:
-                    self.worklist.add_later(key, outcome.again)
+    async def _work(self) -> None:
+        async with asyncio.TaskGroup() as turns:
+            while True:
+                turns.create_task(self._turn(await self.worklist.take()))
+
+    async def _turn(self, key: Key) -> None:
+        name = f"the turn of {key.namespace}/{key.name}"
+        self.pulse.beat(name)
+        async with self._counted(key):
+            outcome = await self.reconciler.reconcile(key)
+            self.books.turn(key, outcome.result)
+            if outcome.result in ("ready", "unready"):
+                self.books.success(key, time.time(), ready=outcome.result == "ready")
+            if outcome.again is not None:
+                self.worklist.add_later(key, outcome.again)
+        self.pulse.rest(name)
 
     @asynccontextmanager
     async def _counted(self, key: Key) -> AsyncIterator[None]:

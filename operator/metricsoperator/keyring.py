@@ -35,6 +35,7 @@ class Keyring:
         for name, value in (secret.get("data") or {}).items():
             with suppress(ValueError):  # no base64, no UTF-8
                 self.entries[name] = base64.b64decode(value, validate=True).decode()
+        self.lost = False  # whether a pair was gone with both halves, and is made anew
         self._before = dict(self.entries)
         self._known: dict[tuple[str, str], str] = {}
 
@@ -70,10 +71,12 @@ class Keyring:
         if not self.public(names.PUBLIC_KEY):
             if not self.public(names.PRIVATE_KEY):
                 self.entries[names.PRIVATE_KEY], _ = tokens.new_pair()
+                self.lost = True
             self.entries[names.PUBLIC_KEY] = tokens.public_half(self.entries[names.PRIVATE_KEY])
         if not self.public(names.LOGIN_PUBLIC_KEY):
             if not self.public(names.LOGIN_PRIVATE_KEY):
                 self.entries[names.LOGIN_PRIVATE_KEY], _ = tokens.new_login_pair()
+                self.lost = True
             private = tokens.login_key(self.entries[names.LOGIN_PRIVATE_KEY].encode())
             self.entries[names.LOGIN_PUBLIC_KEY] = tokens.login_public_half(private.public)
         for other, present in OTHERS.items():

@@ -15,6 +15,11 @@ class Need(NamedTuple):
     entry: str
     field: str
 
+    @property
+    def holds(self) -> bool:
+        """Whether pods cannot begin without it; they can without credentials for a registry."""
+        return bool(self.entry)
+
 
 def needs(cluster: MetricsCluster) -> list[Need]:
     """What has to be there. Secrets that may come later (users, keys of logins) are not among it."""

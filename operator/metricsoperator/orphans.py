@@ -23,5 +23,6 @@ async def remove(objects: Objects, namespace: str) -> None:
         if about.get("ownerReferences") or not alive(pod) or about["name"] != f"{names.store(of)}-0":
             continue
         if await objects.get(names.KIND, about["namespace"], of) is None:
-            log.info("deleting %s, which nobody owns and whose MetricsCluster is gone", title(pod))
+            text = "deleting %s, which nobody owns and whose MetricsCluster is gone; volume claim %s stays, for you to delete"
+            log.warning(text, title(pod), names.claim(of))
             await objects.delete(pod)

@@ -5,9 +5,11 @@ import json
 from metricsoperator import names
 from metricsoperator.drift import Step
 from metricsoperator.kinds import CLUSTER_CHILDREN
-from metricsoperator.objects import Manifest, NameTaken, Retry
+from metricsoperator.objects import Manifest, NameTaken, Refused, Retry
 from metricsoperator.observed import Key, key_of
 from metricsoperator.spec import MetricsCluster
+
+_COLLECTOR = frozenset({"orphan", "foregroundDeletion"})  # finalizers of Kubernetes' own garbage collector, which never lasts
 
 
 def title(manifest: Manifest) -> str:
@@ -27,7 +29,8 @@ def owner_uid(found: Manifest) -> str | None:
 
 
 def check_owner(cluster: MetricsCluster, found: Manifest) -> None:
-    """Return if the object is this resource's to write. NameTaken: it is somebody else's; Retry: it is about to go.
+    """Return if the object is this resource's to write. NameTaken: it is somebody else's; Retry: it is about to go, or Refused
+    where somebody holds that up.
 
     What has no namespace has no owner: it is ours by its labels, and those of a namesake before us are as we want them.
     """
@@ -37,6 +40,8 @@ def check_owner(cluster: MetricsCluster, found: Manifest) -> None:
     if found["kind"] in CLUSTER_CHILDREN and key_of(found) == Key(cluster.namespace, cluster.name):
         ours = [found]
     earlier = [owner for owner in owners if owner["kind"] == names.KIND and owner["name"] == cluster.name]
+    if not alive(found) and (held := [one for one in found["metadata"].get("finalizers", []) if one not in _COLLECTOR]):
+        raise Refused(f"cannot write {what}: it is being deleted, and whoever set {', '.join(held)} has to remove that", 409)
     if not alive(found) or (earlier and not ours):
         raise Retry(f"cannot write {what}: it is being deleted")
     if not ours:

@@ -47,3 +47,4 @@ class Reason(StrEnum):
     KEYS_DAMAGED = "KeysDamaged"
     FOUGHT_OVER = "FoughtOver"
     CLUSTER_RIGHTS_MISSING = "ClusterRightsMissing"
+    DEFINITION_NEWER = "DefinitionNewer"

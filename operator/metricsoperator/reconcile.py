@@ -17,6 +17,7 @@ from metricsoperator.drift import Difference, differences
 from metricsoperator.events import Posting
 from metricsoperator.kinds import CLUSTER_CHILDREN
 from metricsoperator.manifests.metadata import Manifest, Site, check_registry
+from metricsoperator.needs import Need
 from metricsoperator.objects import Away, NameTaken, Objects, Refused, Retry
 from metricsoperator.observed import LARGEST, Key, Observed
 from metricsoperator.ownership import alive, check_owner, owner_uid, rival, title
@@ -25,8 +26,8 @@ from metricsoperator.reasons import Reason
 from metricsoperator.restraint import WRITES, Past, Restraint
 from metricsoperator.rollout import waiting
 from metricsoperator.rotation import Rotation
-from metricsoperator.sight import Looking
-from metricsoperator.spec import MetricsCluster, parse
+from metricsoperator.sight import Looking, missing
+from metricsoperator.spec import MetricsCluster, parse, without_newer
 from metricsoperator.state import KeysState, Status
 from metricsoperator.status import growing, invalid, observe
 from metricsoperator.trouble import Trouble
@@ -35,9 +36,11 @@ from metricwire.errors import BadInput
 
 log = logging.getLogger(__name__)
 
+STATUS_SECONDS = 10.0  # between two writes of a status that somebody else writes too: an operator that serves the same
 UNREADY_SECONDS = 5.0  # between looks at what is not ready or grows: pods and claims say how it goes, and are not watched
 RETRIES = 4  # in one turn, then it ends: more than there are objects of one kind, which one webhook may hold up
 _TRUSTED = ("ServiceAccount", "Secret", "ConfigMap")  # what pods run with: somebody else's could make them do anything
+_STARTING = ("ConfigMap", "StatefulSet", "DaemonSet")  # what pods begin with
 _TRUSTING = ("ClusterRoleBinding", "StatefulSet", "DaemonSet")
 _TERMINATING = "because it is being terminated"  # what the API server says of whatever is made in a namespace that goes
 
@@ -62,6 +65,8 @@ class Turn:
     template: str = ""  # size of claims that the StatefulSet shall have; "": what the resource says
     keys: KeysState = field(default_factory=KeysState)
     waiting: bool = False  # agents for the store
+    missing: list[tuple[Need, Trouble]] = field(default_factory=list)  # Secrets
+    held: bool = False  # what runs, as new pods could not begin without them
     again: float | None = None
     foreign: bool = False  # what pods would run with is somebody else's
     hopeless: bool = False  # the namespace goes, and with it all that is ours, or the API server does not answer
@@ -100,23 +105,30 @@ class Reconciler:
     instance: str = ""
     whole: dict[Key, str] = field(default_factory=dict)  # see Rotation
     restraint: Restraint = field(default_factory=Restraint)
+    reports: dict[Key, tuple[Status, float]] = field(default_factory=dict)  # the status that was written last, and when
 
     async def reconcile(self, key: Key) -> Outcome:
         """Make it so, and report. Retry when something did not work for now."""
         resource = self.observed.get(names.KIND, *key)
         if resource is None or not alive(resource):  # owner references delete what belongs to it
             self.restraint.forget(key)
+            self.reports.pop(key, None)
             await self._take_rights(key, sure=resource is not None)
             return Outcome("gone")
         before = _status_of(resource)
+        plain, newer = without_newer(resource)
         try:
-            cluster = parse(resource)
+            cluster = parse(plain)
             check_registry(cluster, self.site)
         except BadInput as error:
             generation = resource["metadata"].get("generation", 0)
             await self._report(resource, before, invalid(generation, str(error), before, rfc3339(self.now())))
             return Outcome("invalid")  # until it changes
-        turn = Turn(keys=before.keys, claim=await growth.look(self.objects, cluster))
+        turn = Turn(keys=before.keys, limits=_newer(newer))
+        await turn.take(partial(self._claim, cluster, turn))
+        await turn.take(partial(self._secrets, cluster, turn))
+        if turn.retry:
+            raise turn.retry
         if not cluster.spec.paused:
             await self._converge(cluster, turn)
         if isinstance(turn.retry, Away):
@@ -124,13 +136,14 @@ class Reconciler:
         if turn.hopeless and turn.retries < RETRIES:  # the namespace goes
             return Outcome("gone")
         after = await self._observe(cluster, turn, before)
-        await self._report(resource, before, after)
+        if (again := await self._report(resource, before, after)) is not None:
+            turn.due(again)
         for fault in turn.faults:
             self.books.error(fault.reason)
         if turn.retry:
             raise turn.retry
         ready = after.conditions[0].status == "True"
-        hurry = not ready or turn.waiting or any(growing(volume) for volume in after.store.volumes)
+        hurry = not ready or turn.waiting or turn.held or any(growing(volume) for volume in after.store.volumes)
         times = [seconds for seconds in (turn.again, UNREADY_SECONDS if hurry else None) if seconds is not None]
         return Outcome("ready" if ready else "unready", min(times, default=None))
 
@@ -156,9 +169,16 @@ class Reconciler:
             await turn.take(partial(self._ensure_in_order, cluster, manifest, wanted, turn))
         await turn.take(partial(self._remove_unwanted, cluster, wanted))
 
+    async def _claim(self, cluster: MetricsCluster, turn: Turn) -> None:
+        turn.claim = await growth.look(self.objects, cluster)
+
+    async def _secrets(self, cluster: MetricsCluster, turn: Turn) -> None:
+        turn.missing = await missing(self.objects, cluster)
+        turn.limits += [trouble for _, trouble in turn.missing]
+
     async def _keys(self, cluster: MetricsCluster, turn: Turn) -> None:
         rotation = Rotation(objects=self.objects, site=self.site, now=self.now, whole=self.whole)
-        turn.keys, again = await rotation.settle(cluster)
+        turn.keys, again = await rotation.settle(cluster, known=turn.keys.generation is not None)
         if again is not None:
             turn.due(again)
 
@@ -171,14 +191,24 @@ class Reconciler:
     async def _ensure_in_order(self, cluster: MetricsCluster, manifest: Manifest, wanted: list[Manifest], turn: Turn) -> None:
         """As `_ensure`; nothing runs with what is somebody else's, or is granted to it.
 
-        Agents keep their image, and the settings for it, until the store runs the new one.
+        Agents keep their image, and the settings for it, until the store runs the new one. What runs stays as it is while new
+        pods could not begin.
         """
         if turn.foreign and manifest["kind"] in _TRUSTING:
+            return
+        if any(need.holds for need, _ in turn.missing) and self._is_change(manifest):
+            turn.held = True
             return
         if waiting(self.observed, cluster, manifest, wanted):
             turn.waiting = True
             return
         await self._ensure(cluster, manifest, turn)
+
+    def _is_change(self, manifest: Manifest) -> bool:
+        """Whether what pods are made of, or begin with, is there and was wanted otherwise before."""
+        about = manifest["metadata"]
+        found = self.observed.get(manifest["kind"], about.get("namespace", ""), about["name"])
+        return manifest["kind"] in _STARTING and found is not None and _wish(found) != _wish(manifest)
 
     async def _ensure(self, cluster: MetricsCluster, manifest: Manifest, turn: Turn) -> None:
         kind, name, namespace = manifest["kind"], manifest["metadata"]["name"], manifest["metadata"].get("namespace", "")
@@ -238,16 +268,30 @@ class Reconciler:
 
     async def _observe(self, cluster: MetricsCluster, turn: Turn, before: Status) -> Status:
         looking = Looking(objects=self.objects, observed=self.observed, site=self.site, now=self.now)
-        sight = await looking.look(
-            cluster, faults=turn.faults, limits=turn.limits, waiting=turn.waiting, claim=turn.claim, keys=turn.keys
+        sight = looking.known(
+            cluster,
+            faults=turn.faults,
+            limits=turn.limits,
+            waiting=turn.waiting,
+            held=turn.held,
+            claim=turn.claim,
+            keys=turn.keys,
         )
+        try:
+            sight = await looking.look(cluster, sight, turn.claim, [trouble for _, trouble in turn.missing])
+        except Refused as error:
+            turn.faults.append(Trouble(_reason(error), str(error)))
         return observe(cluster, sight, before, rfc3339(self.now()))
 
-    async def _report(self, resource: Manifest, before: Status, after: Status) -> None:
-        """Write the status, if it says something new, and tell what is new in it."""
+    async def _report(self, resource: Manifest, before: Status, after: Status) -> float | None:
+        """Write the status, if it says something new, and tell what is new in it; or after how many seconds it shall be."""
         if after == before:
-            return
+            return None
         about = resource["metadata"]
+        key = Key(about["namespace"], about["name"])
+        last, when = self.reports.get(key, (before, 0.0))
+        if before != last and self.clock() < when + STATUS_SECONDS:
+            return when + STATUS_SECONDS - self.clock()
         ready = after.conditions[0]
         if ready.message not in [condition.message for condition in before.conditions if condition.type == "Ready"]:
             log.info("%s/%s: %s", about["namespace"], about["name"], ready.message, extra={"reason": ready.reason})
@@ -257,8 +301,17 @@ class Reconciler:
             "metadata": {"name": about["name"], "namespace": about["namespace"], "uid": about["uid"]},
             "status": msgspec.to_builtins(after),
         }
-        self.observed.put(await self.objects.apply(manifest, "status"))
+        made = await self.objects.apply(manifest, "status")
+        self.observed.put(made)
+        self.reports[key] = _status_of(made), self.clock()
         await Posting(objects=self.objects, now=self.now, instance=self.instance).tell(resource, before, after)
+        return None
+
+
+def _newer(fields: list[str]) -> list[Trouble]:
+    """That there are fields of a newer definition; the API server would have dropped those of none."""
+    text = f"this operator is older than the CustomResourceDefinition and does not know {', '.join(fields)}; upgrade it"
+    return [Trouble(Reason.DEFINITION_NEWER, text)] if fields else []
 
 
 def _reason(error: Refused) -> Reason:

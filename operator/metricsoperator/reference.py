@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from msgspec import Struct, inspect
 
 from metricsoperator import names
-from metricsoperator.forms import Form, fields_of, unwrapped
+from metricsoperator.forms import fields_of, in_words, unwrapped
 from metricsoperator.schema import default_of
 from metricsoperator.spec import Spec
 from metricsoperator.state import Status
@@ -33,7 +33,7 @@ def _rows(form: type[Struct], path: str) -> Iterator[tuple[str, str, str, str]]:
         here, found = f"{path}.{field.encode_name}", unwrapped(field.type)
         inner = _inner(found.type)
         shown = _default(field, composed=inner is not None)
-        yield f"`{here}`", _kind(found), shown, found.description
+        yield f"`{here}`", in_words(found), shown, found.description
         if inner:
             yield from _rows(inner, f"{here}[]" if isinstance(found.type, inspect.VarTupleType) else here)
 
@@ -52,21 +52,3 @@ def _inner(found: inspect.Type) -> type[Struct] | None:
     if isinstance(found, inspect.VarTupleType):
         found = unwrapped(found.item_type).type
     return found.cls if isinstance(found, inspect.StructType) else None
-
-
-def _kind(form: Form) -> str:
-    """What may stand in the field, in words."""
-    found = form.type
-    if isinstance(found, inspect.LiteralType):
-        return ", ".join(f"`{value}`" for value in found.values)
-    if isinstance(found, inspect.IntType):
-        bounds = f" from {found.ge} to {found.le}" if found.ge is not None else ""
-        return f"integer{bounds}"
-    if isinstance(found, inspect.DictType):
-        return f"map, at most {found.max_length}"
-    if isinstance(found, inspect.VarTupleType):
-        return f"list, at most {found.max_length}"
-    if isinstance(found, inspect.StructType):
-        return "object"
-    words = form.extra.get("expected")
-    return str(words) if words else "true or false" if isinstance(found, inspect.BoolType) else "text"

@@ -10,7 +10,8 @@ anywhere it goes on, and of two operators one comes too late. Entries for the ot
 present ones most of the time, so that pods need not be replaced.
 
 What somebody did to the Secret is mended: entries by each other (metricsoperator.keyring), the annotation by the entries, and
-where a private half is lost whose public half still counts, by a rotation.
+where a private half is lost whose public half still counts, by a rotation. A pair that is lost with both halves, or with the
+Secret, is made anew at once; that is told as long as an overlap lasts, since tokens by it may not count any more.
 """
 
 import asyncio
@@ -46,6 +47,7 @@ class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
     step: Literal["", "announced", "overlap"] = ""
     next: int = 0
     since: float = 0.0
+    lost: bool = False  # whether keys were lost for good before this step began, or during it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,16 +59,22 @@ class Rotation:
     now: Callable[[], float]
     whole: dict[Key, str] = field(default_factory=dict)  # the version of a Secret in which nothing had to be mended
 
-    async def settle(self, cluster: MetricsCluster) -> tuple[KeysState, float | None]:
+    async def settle(self, cluster: MetricsCluster, *, known: bool = False) -> tuple[KeysState, float | None]:
         """See that the keys are there, and take the step that is due: how it stands, and the seconds to the next step.
 
-        A Secret of that name that is not ours is somebody's: Refused.
+        `known`: there were keys before. A Secret of that name that is not ours is somebody's: Refused.
         """
         found = await self.objects.get("Secret", cluster.namespace, names.keys(cluster.name))
         key = Key(cluster.namespace, cluster.name)
         if found is None:
             keys = await asyncio.to_thread(new_keys, int(self.now()))
-            found = await self.objects.create(key_secret(cluster, self.site, keys))
+            secret = key_secret(cluster, self.site, keys)
+            if known:
+                wanted = cluster.spec.auth.keys.generation
+                secret["metadata"]["annotations"] = _annotation(
+                    Progress(generation=wanted, step="overlap", since=self.now(), lost=True)
+                )
+            found = await self.objects.create(secret)
             self.whole[key] = found["metadata"]["resourceVersion"]
             log.info("made the keys of %s/%s", *key)
         check_owner(cluster, found)
@@ -78,8 +86,7 @@ class Rotation:
         unusable, data = await asyncio.to_thread(ring.unusable), ring.changes()
         if data or after != at:
             log.info("writing keys of %s/%s, %s: %s", *key, after.step or "none rotated", ", ".join(sorted(data)) or "no entry")
-            annotations = {names.KEYS_ANNOTATION: msgspec.json.encode(after).decode()}
-            change = {"metadata": {"resourceVersion": version, "annotations": annotations}, "data": data}
+            change = {"metadata": {"resourceVersion": version, "annotations": _annotation(after)}, "data": data}
             await self.objects.merge("Secret", cluster.namespace, names.keys(cluster.name), change)
         elif not unusable:
             self.whole[key] = version
@@ -102,9 +109,11 @@ class Rotation:
         keys, now = cluster.spec.auth.keys, self.now()
         ring.mend(int(now))
         at = _plausible(at, ring, keys.generation, now)
-        lost = at.step == "announced" and not (ring.fits(NEXT) and ring.fits(NEXT_LOGIN))  # somebody took it away
+        if ring.lost:
+            at = msgspec.structs.replace(at, lost=True) if at.step else Progress(at.generation, "overlap", since=now, lost=True)
+        taken = at.step == "announced" and not (ring.fits(NEXT) and ring.fits(NEXT_LOGIN))  # by somebody
         wanted = at.step == "" and (keys.generation > at.generation or ring.unusable())
-        if lost or wanted:
+        if taken or wanted:
             new = new_keys(int(now))
             ring.entries |= {
                 names.NEXT_PRIVATE_KEY: new.private,
@@ -112,17 +121,17 @@ class Rotation:
                 names.OTHER_LOGIN_PRIVATE_KEY: new.login_private,
                 names.OTHER_LOGIN_PUBLIC_KEY: new.login_public,
             }
-            return Progress(generation=at.generation, step="announced", next=keys.generation, since=now)
+            return Progress(generation=at.generation, step="announced", next=keys.generation, since=now, lost=at.lost)
         if at.step == "announced" and self._is_due(cluster, at):
             _switch(ring, int(now))
-            return Progress(generation=max(at.next, at.generation), step="overlap", since=now)
+            return Progress(generation=max(at.next, at.generation), step="overlap", since=now, lost=at.lost)
         if at.step == "overlap" and self._is_due(cluster, at):
             ring.entries |= {other: ring.entries[name] for other, name in OTHERS.items() if name in ring.entries}
             return Progress(generation=at.generation)
         return at
 
     def _state(self, cluster: MetricsCluster, at: Progress, unusable: list[str]) -> tuple[KeysState, float | None]:
-        state = KeysState(generation=at.generation, unusable=tuple(unusable))
+        state = KeysState(generation=at.generation, unusable=tuple(unusable), lost=at.lost)
         if not at.step:
             return state, 0.0 if unusable else None
         due = at.since + self._lasts(cluster, at)
@@ -130,6 +139,10 @@ class Rotation:
         if at.step == "announced":
             return msgspec.structs.replace(state, next=at.next, next_signs=rfc3339(due)), again
         return msgspec.structs.replace(state, old_ends=rfc3339(due)), again
+
+
+def _annotation(at: Progress) -> dict[str, str]:
+    return {names.KEYS_ANNOTATION: msgspec.json.encode(at).decode()}
 
 
 def told(secret: Manifest) -> Progress | None:

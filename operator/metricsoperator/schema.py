@@ -5,7 +5,7 @@ from typing import Any
 from msgspec import NODEFAULT, Struct, inspect, json
 
 from metricsoperator.fields import rule
-from metricsoperator.forms import Form, fields_of, unwrapped
+from metricsoperator.forms import Form, fields_of, in_words, unwrapped
 
 _IN_CEL = {  # kind -> whether a value is one at all, since what cannot be evaluated is refused in CEL's words; how it compares
     "size": ("isQuantity(self)", "quantity(self).compareTo(quantity('{bound}')) {sign} 0"),
@@ -32,9 +32,21 @@ def default_of(field: inspect.Field) -> Any:
 
 def _field_schema(field: inspect.Field, path: str) -> dict[str, Any]:
     form = unwrapped(field.type)
-    schema = {"description": form.description} | _schema(form, path)
     default = default_of(field)
+    schema = {"description": form.description} | _schema(form, path)
+    if path.startswith("spec."):
+        schema["description"] += _bounds(form, default, required=field.required)
     return schema if default is None else schema | {"default": default}
+
+
+def _bounds(form: Form, default: Any, *, required: bool) -> str:
+    """What is allowed and what is the default: of a schema `kubectl explain` shows no more than descriptions and enums."""
+    if isinstance(form.type, inspect.StructType):
+        return ""
+    plain = isinstance(form.type, inspect.LiteralType | inspect.BoolType)
+    allowed = "" if plain else f" Allowed: {in_words(form)}."
+    shown = json.encode(default).decode().strip('"') if default not in ("", [], {}) else "empty"
+    return allowed + ("" if required else f" Default: {'none' if default is None else shown}.")
 
 
 def _schema(form: Form, path: str) -> dict[str, Any]:

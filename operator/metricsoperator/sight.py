@@ -1,12 +1,12 @@
 """What is looked at for the status: the workloads, and where one is not ready its pods, its volume and their events."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from metricsoperator import growth, names, trouble
 from metricsoperator.manifests.access import granted
 from metricsoperator.manifests.metadata import Manifest, Site
-from metricsoperator.needs import lacking, needs
+from metricsoperator.needs import Need, lacking, needs
 from metricsoperator.objects import Objects
 from metricsoperator.observed import Observed
 from metricsoperator.ownership import alive, owner_uid
@@ -27,20 +27,32 @@ class Looking:
     site: Site
     now: Callable[[], float]
 
-    async def look(
+    def known(
         self,
         cluster: MetricsCluster,
         *,
         faults: Sequence[Trouble],
         limits: Sequence[Trouble],
         waiting: bool,
+        held: bool,
         claim: Manifest | None,
         keys: KeysState,
     ) -> Sight:
-        """All that the status is made of; the arguments are what the turn found out on its way."""
-        store = self.observed.get("StatefulSet", cluster.namespace, names.store(cluster.name))
-        agents = self.observed.get("DaemonSet", cluster.namespace, names.agent(cluster.name))
-        missing = await self._missing_secrets(cluster)
+        """What is seen without asking; the arguments are what the turn found out on its way."""
+        return Sight(
+            stateful_set=self.observed.get("StatefulSet", cluster.namespace, names.store(cluster.name)),
+            daemon_set=self.observed.get("DaemonSet", cluster.namespace, names.agent(cluster.name)),
+            faults=faults,
+            limits=[*limits, *self._rights(cluster)],
+            waiting=waiting,
+            held=held,
+            volumes=growth.volumes(claim),
+            keys=keys,
+        )
+
+    async def look(self, cluster: MetricsCluster, known: Sight, claim: Manifest | None, missing: Sequence[Trouble]) -> Sight:
+        """All that the status is made of; `missing` are Secrets. Refused: something of it may not be read."""
+        store, agents = known.stateful_set, known.daemon_set
         unmade = await self._unmade(cluster) if cluster.spec.paused else []
         pods: dict[str, list[Manifest]] = {}
         troubles: dict[str, Trouble] = {}
@@ -52,16 +64,11 @@ class Looking:
             found = causes[0] if causes else await self._trouble(component, workload, pods[component], claim)
             if found:
                 troubles[component] = found
-        return Sight(
-            stateful_set=store,
-            daemon_set=agents,
-            faults=faults,
+        return replace(
+            known,
             troubles=troubles,
-            limits=[*limits, *unmade, *missing, *self._rights(cluster)],
+            limits=[*unmade, *known.limits],
             answering=trouble.answering(pods.get(names.STORE, [])),
-            waiting=waiting,
-            volumes=growth.volumes(claim),
-            keys=keys,
         )
 
     def _unready(self, store: Manifest | None, agents: Manifest | None) -> dict[str, Manifest | None]:
@@ -98,17 +105,6 @@ class Looking:
         fields = f"involvedObject.name={about['name']},involvedObject.uid={about['uid']},type=Warning"
         return await self.objects.list("Event", about["namespace"], "", fields)
 
-    async def _missing_secrets(self, cluster: MetricsCluster) -> list[Trouble]:
-        """The Secrets that the resource names and that are not there."""
-        found: list[Trouble] = []
-        secrets: dict[str, Manifest | None] = {}
-        for need in needs(cluster):
-            if need.secret not in secrets:
-                secrets[need.secret] = await self.objects.get("Secret", cluster.namespace, need.secret)
-            if wrong := lacking(need, cluster.namespace, secrets[need.secret]):
-                found.append(wrong)
-        return found
-
     async def _unmade(self, cluster: MetricsCluster) -> list[Trouble]:
         """What is wanted and not there, and is not made while the resource is paused; the workloads come first."""
         wanted = plan(cluster, self.site, served=self.observed.served)
@@ -127,6 +123,18 @@ class Looking:
         without = [] if self.site.cluster_roles else granted(cluster)
         message = " ".join([*(_WITHOUT[right] for right in without), "The chart's value clusterRights allows it."])
         return [Trouble(Reason.CLUSTER_RIGHTS_MISSING, message)] if without else []
+
+
+async def missing(objects: Objects, cluster: MetricsCluster) -> list[tuple[Need, Trouble]]:
+    """The Secrets that the resource names and that are not there."""
+    found: list[tuple[Need, Trouble]] = []
+    secrets: dict[str, Manifest | None] = {}
+    for need in needs(cluster):
+        if need.secret not in secrets:
+            secrets[need.secret] = await objects.get("Secret", cluster.namespace, need.secret)
+        if wrong := lacking(need, cluster.namespace, secrets[need.secret]):
+            found.append((need, wrong))
+    return found
 
 
 def _name(item: Manifest) -> str:

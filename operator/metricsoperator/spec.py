@@ -9,11 +9,11 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, Struct, field, inspect
 
 from metricsoperator.agents import NODE_AGENT_RULES, NodeAgent
 from metricsoperator.auth import Auth
-from metricsoperator.checking import convert, shown
+from metricsoperator.checking import convert, known, shown
 from metricsoperator.fields import (
     OPTIONAL_OBJECT_PATTERN,
     Annotations,
@@ -28,6 +28,7 @@ from metricsoperator.fields import (
     described,
     rule,
 )
+from metricsoperator.forms import unwrapped
 from metricsoperator.monitoring import Prometheus
 from metricsoperator.names import API_VERSION, KIND, NAME_EXPECTED, NAME_PATTERN, store_url
 from metricsoperator.nats import RULES as NATS_RULES
@@ -192,6 +193,12 @@ class MetricsCluster(Struct, frozen=True, kw_only=True):
     def store_url(self) -> str:
         """Where clients in the cluster reach the store."""
         return store_url(self.name, self.namespace, tls=bool(self.spec.store.tls.secret_name))
+
+
+def without_newer(document: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The resource without fields of a definition that is newer than this, and where those are."""
+    spec, newer = known(document.get("spec") or {}, unwrapped(inspect.type_info(Spec)), "spec")
+    return {**document, "spec": spec}, newer
 
 
 def parse(document: Mapping[str, Any]) -> MetricsCluster:

@@ -2,16 +2,20 @@
 
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
-from metricsoperator.fields import Part, described
+from metricsoperator.fields import described
 
 ConditionType = Literal["Ready", "StoreAvailable", "AgentsAvailable", "Progressing", "Degraded"]
 _SIZE = Meta(max_length=32)
 Truth = Literal["True", "False", "Unknown"]
 
 
-class Condition(Part, frozen=True):
+class Said(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Base of every object within the status. Fields that are not here are a newer definition's, and count as nothing."""
+
+
+class Condition(Said, frozen=True):
     """One thing that is or is not so, and why."""
 
     type: Annotated[ConditionType, described("What is said.")]
@@ -24,7 +28,7 @@ class Condition(Part, frozen=True):
     observed_generation: Annotated[int | None, described("Generation of the resource that this is about.")] = None
 
 
-class VolumeState(Part, frozen=True):
+class VolumeState(Said, frozen=True):
     """A volume of the store."""
 
     name: Annotated[str, Meta(max_length=253), described("Name of the volume claim.")]
@@ -36,7 +40,7 @@ class VolumeState(Part, frozen=True):
     ] = None
 
 
-class StoreState(Part, frozen=True):
+class StoreState(Said, frozen=True):
     """The store."""
 
     endpoint: Annotated[str | None, described("URL of the store within the cluster.")] = None
@@ -47,7 +51,7 @@ class StoreState(Part, frozen=True):
     ] = ()
 
 
-class AgentsState(Part, frozen=True):
+class AgentsState(Said, frozen=True):
     """The agents."""
 
     desired: Annotated[int | None, described("Nodes that should have an agent.")] = None
@@ -56,7 +60,7 @@ class AgentsState(Part, frozen=True):
     nodes: Annotated[str | None, described("Ready and desired as one text, for the table.")] = None
 
 
-class KeysState(Part, frozen=True):
+class KeysState(Said, frozen=True):
     """The generated keys."""
 
     generation: Annotated[int | None, described("Generation of the keys that sign now.")] = None
@@ -70,9 +74,10 @@ class KeysState(Part, frozen=True):
         Meta(max_length=4),
         described("Entries of the Secret that should sign and cannot: they are damaged."),
     ] = ()
+    lost: Annotated[bool, described("Whether keys were lost and made anew: tokens by the lost ones stop to count.")] = False
 
 
-class Status(Part, frozen=True):
+class Status(Said, frozen=True):
     """The observed state."""
 
     observed_generation: Annotated[int | None, described("Generation of the resource that this is about.")] = None

@@ -34,6 +34,7 @@ class Sight:
     limits: Sequence[Trouble] = ()  # what cannot be had here, while all that runs is as wanted
     answering: bool = False  # a pod of the store is ready, whatever the StatefulSet's numbers are about
     waiting: bool = False  # the agents keep their image until the store runs the new one
+    held: bool = False  # pods stay as they are, since a Secret that new ones need is missing
     volumes: tuple[VolumeState, ...] = ()
     keys: KeysState = field(default_factory=KeysState)
 
@@ -153,9 +154,11 @@ def _progressing(cluster: MetricsCluster, sight: Sight, before: Status) -> Condi
     store, agents = sight.stateful_set or {}, sight.daemon_set or {}
     if cluster.spec.paused:
         return _condition("Progressing", False, Reason.PAUSED, "spec.paused is true: nothing is changed.")
-    if sight.waiting:
-        text = "The agents get their new image when the store runs its own and is ready."
-        return _condition("Progressing", True, Reason.WAITING_FOR_STORE, text)
+    until_secrets = "What runs stays as it is until the Secrets are there that new pods need; Degraded says which."
+    until_store = "The agents get their new image when the store runs its own and is ready."
+    if sight.held or sight.waiting:
+        reason, text = (Reason.SECRET_MISSING, until_secrets) if sight.held else (Reason.WAITING_FOR_STORE, until_store)
+        return _condition("Progressing", True, reason, text)
     made_anew = sight.answering and "observedGeneration" not in store.get("status", {})  # around its pod, which goes on
     parts = (("the store", store_rolled(store) or made_anew), ("the agents", _agents_rolled(agents)))
     if replaced := [part for part, rolled in parts if not rolled]:
@@ -216,15 +219,24 @@ def _seconds(stamp: str) -> float:
 
 
 def _damaged(cluster: MetricsCluster, keys: KeysState) -> list[Trouble]:
-    """A private half that cannot sign is replaced as soon as there is room for other keys."""
+    """A private half that cannot sign is replaced as soon as there is room for other keys; one that was lost was at once."""
+    lost = [Trouble(Reason.KEYS_DAMAGED, _lost(cluster, keys))] if keys.lost else []
     if not keys.unusable:
-        return []
+        return lost
     text = f"Secret {names.keys(cluster.name)} is damaged, {' and '.join(keys.unusable)} cannot be used: new keys"
     if keys.old_ends:
         text += f" are made when the old ones stop to count, at {keys.old_ends}; a shorter spec.auth.keys.overlap is sooner"
     else:
         text += f" sign from {keys.next_signs or 'about now'}"
-    return [Trouble(Reason.KEYS_DAMAGED, text)]
+    return [Trouble(Reason.KEYS_DAMAGED, text), *lost]
+
+
+def _lost(cluster: MetricsCluster, keys: KeysState) -> str:
+    ends = f", at {keys.old_ends} at the latest" if keys.old_ends else ""
+    return (
+        f"keys of Secret {names.keys(cluster.name)} were lost, and new ones were made: tokens by the lost ones stop to count"
+        f"{ends}; whoever copied {names.ADMIN_TOKEN} fetches it again, and whoever logged in does so again"
+    )
 
 
 def _degraded(cluster: MetricsCluster, sight: Sight, parts: Sequence[Condition], stalled: Sequence[Trouble]) -> Condition:

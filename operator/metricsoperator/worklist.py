@@ -1,25 +1,30 @@
 """What has to be reconciled: each key once, never twice at a time, later after failures.
 
-Turns that fail may be slow ones, as when nothing answers: only some of the workers take keys whose last turn failed.
+A few turns are enough to keep the operator busy. One that lasts waits for the API server, as when somebody's webhook hangs, and
+another begins beside it. Of keys whose last turn failed there are a few at a time, however many wait.
 """
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 Key = TypeVar("Key")
 
 FIRST_DELAY, LONGEST_DELAY = 0.5, 60.0  # seconds after the first failure, doubled with each, at most
-FAILING = 4  # keys at a time whose last turn failed; there must be more workers than that
+AT_ONCE = 8  # turns that have not lasted for long
+LONG = 2.0  # seconds
+MOST = 64  # turns, those that last among them
+FAILING = 4  # keys at a time whose last turn failed
 
 
 class Worklist(Generic[Key]):
-    """A queue of keys for several workers."""
+    """A queue of keys, which one asks for in `take`."""
 
     def __init__(self, jitter: Callable[[], float]) -> None:
         self._jitter = jitter  # 0..1
         self._waiting: dict[Key, None] = {}  # in order
-        self._running: set[Key] = set()
+        self._running: dict[Key, float] = {}  # since when, by the loop's time
         self._again: set[Key] = set()  # added while they ran
         self._failures: dict[Key, int] = {}
         self._timers: dict[Key, asyncio.TimerHandle] = {}
@@ -52,22 +57,26 @@ class Worklist(Generic[Key]):
         self.add(key)
 
     async def take(self) -> Key:
-        """The next key; it is not given to another worker until `done`."""
-        while (found := self._next()) is None:
+        """The next key, as soon as a turn more may run; it does not come again until `done`."""
+        loop = asyncio.get_running_loop()
+        while (found := self._next(loop.time())) is None:
             self._wake.clear()
-            await self._wake.wait()
+            with suppress(TimeoutError):  # by then turns that run now have lasted
+                await asyncio.wait_for(self._wake.wait(), LONG if self._waiting else None)
         del self._waiting[found]
-        self._running.add(found)
+        self._running[found] = loop.time()
         return found
 
-    def _next(self) -> Key | None:
+    def _next(self, now: float) -> Key | None:
         """The first that may run now."""
+        if len(self._running) >= MOST or sum(now - since < LONG for since in self._running.values()) >= AT_ONCE:
+            return None
         full = sum(key in self._failures for key in self._running) >= FAILING
         return next((key for key in self._waiting if not (full and key in self._failures)), None)
 
     def done(self, key: Key, *, failed: bool) -> None:
         """The key has been dealt with; after a failure it comes back, later with each in a row."""
-        self._running.discard(key)
+        self._running.pop(key, None)
         self._wake.set()
         if failed:
             count = self._failures[key] = self._failures.get(key, 0) + 1

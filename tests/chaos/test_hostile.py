@@ -85,6 +85,23 @@ def test_broken_resources_hold_up_no_other(world: World, size: Size, figures: Fi
     figures(f"operator: repairs one beside {count} broken MetricsClusters after {slowest:.2f} s at most")
 
 
+def test_resources_whose_writes_hang_hold_up_no_other(world: World, size: Size, figures: Figures) -> None:
+    """As when a webhook takes them and never answers; each turn then lasts 20 s, and none of them has failed before."""
+    world.resource(NAME)
+    world.start()
+    world.until(lambda: world.settled(NAME), "Ready", play=True)
+    world.between.fault = lambda method, path: 0 if method != "GET" and "/broken-" in path else None
+    count = size.pick(20, 50)
+    for number in range(count):
+        world.resource(f"broken-{number}")
+    world.until(lambda: world.between.refused >= 8, "they hang")
+    world.plane.ask("DELETE", SERVICE)
+    began = time.monotonic()
+    world.until(lambda: world.plane.ask("GET", SERVICE), "the Service is back", 15)
+    figures(f"operator: repairs one beside {count} MetricsClusters that hang after {time.monotonic() - began:.1f} s")
+    assert '"ok"' in world.get("/healthz")
+
+
 def test_what_the_api_server_rounds_is_written_once(world: World, figures: Figures, size: Size) -> None:
     world.resource(NAME, store={"pod": {"resources": {"requests": {"cpu": "1000m", "memory": "1024Mi"}}}})
     world.start()

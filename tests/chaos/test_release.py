@@ -182,6 +182,26 @@ def test_a_wrong_spec_makes_nothing(server: Server) -> None:
     assert not server.get("deployment")["items"]
 
 
+def test_what_was_switched_off_meanwhile_is_not_ignored(server: Server) -> None:
+    """By an upgrade, or by going back to before; switched on again it is as the values say, or that is said."""
+    server.helm("install", CHART)
+    server.served()
+    server.helm("upgrade", CHART, *size(1))
+    server.helm("upgrade", CHART, "--set", "metricsCluster.enabled=false")
+    assert has(server, 1), "it is kept"
+    server.follow(server.refused("upgrade", CHART, *size(2)))
+    server.helm("upgrade", CHART, *size(2))
+    server.helm("upgrade", CHART, *size(2), "--set", "metricsCluster.spec.paused=true")
+    server.helm("rollback", "4")
+    server.helm("upgrade", CHART, *size(3))
+    assert has(server, 3), "the revision that was gone back to has it"
+    server.helm("rollback", "1")
+    said = server.refused("upgrade", CHART, *size(4))
+    assert "would leave it as it is in spec.store.storage.size." in said
+    server.helm("uninstall")
+    server.kubectl("delete", "crd", CRD)
+
+
 @pytest.mark.chaos
 def test_a_second_release_leaves_the_kind_to_the_first(server: Server) -> None:
     server.helm("install", CHART)

@@ -64,7 +64,7 @@ def test_status(nodes: list[str]) -> None:
         "version": k.TAG,
         "volumes": [{"name": f"data-{k.NAME}-store-0", "requested": "1Gi", "capacity": "1Gi", "state": "Bound"}],
     }
-    assert status["keys"] == {"generation": 1, "unusable": []}
+    assert status["keys"] == {"generation": 1, "unusable": [], "lost": False}
     count = len(nodes)
     assert status["nodeAgents"] == {"desired": count, "ready": count, "updated": count, "nodes": f"{count}/{count}"}
 

@@ -44,11 +44,20 @@ def test_unschedulable() -> None:
 
 
 def test_a_secret_that_is_missing() -> None:
+    """What runs goes on until it is there."""
+    uid = k.get("pod", STORE)["metadata"]["uid"]
     patch({"auth": {"publicKeys": [{"secretName": "backend"}]}})
-    with told("SecretMissing"):
-        key = k.get("secret", f"{k.NAME}-keys")["data"]["public.key"]
-        about = {"name": "backend", "namespace": k.NAMESPACE}
-        k.apply({"apiVersion": "v1", "kind": "Secret", "metadata": about, "data": {"jwt-public-key": key}})
+    k.kubectl(*WAIT, "--for=jsonpath={.status.conditions[?(@.type=='Progressing')].reason}=SecretMissing")
+    k.eventually(lambda: events("SecretMissing"), seconds=10, what="an event")
+    conditions = {each["type"]: each for each in k.get("metricscluster", k.NAME)["status"]["conditions"]}
+    assert (conditions["Ready"]["status"], conditions["Degraded"]["reason"]) == ("True", "SecretMissing")
+    assert k.get("pod", STORE)["metadata"]["uid"] == uid
+    key = k.get("secret", f"{k.NAME}-keys")["data"]["public.key"]
+    about = {"name": "backend", "namespace": k.NAMESPACE}
+    k.apply({"apiVersion": "v1", "kind": "Secret", "metadata": about, "data": {"jwt-public-key": key}})
+    k.kubectl(*WAIT, "--for=condition=Degraded=False")
+    k.kubectl(*WAIT, "--for=condition=Progressing=False")
+    assert k.get("pod", STORE)["metadata"]["uid"] != uid
     patch({"auth": {"publicKeys": []}})
     k.kubectl(*WAIT, "--for=condition=Progressing=False")
     k.kubectl("delete", "secret", "backend")

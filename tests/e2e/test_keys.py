@@ -41,7 +41,7 @@ def test_keys_are_rotated(clients: dict[str, str], capsys: pytest.CaptureFixture
     gone = time.monotonic() - began
     assert gone >= OVERLAP
     assert status(pod, new) == 200
-    assert k.get("metricscluster", k.NAME)["status"]["keys"] == {"generation": generation, "unusable": []}
+    assert k.get("metricscluster", k.NAME)["status"]["keys"] == {"generation": generation, "unusable": [], "lost": False}
     assert uids() == before, "no pod was replaced"
     with capsys.disabled():
         print(f"\nkeys rotated; the old ones counted for {gone:.0f} s beside the new ones, overlap {OVERLAP} s")

@@ -222,18 +222,33 @@ def test_dashboards_are_the_files() -> None:
     assert made == files
 
 
+def in_release(*arguments: str) -> str:
+    """Which MetricsCluster is in the manifest, as the operator's ServiceAccount says."""
+    (account,) = of_kind("ServiceAccount", *arguments)
+    name: str = account["metadata"].get("annotations", {}).get("metricscluster.io/in-release", "")
+    return name
+
+
 @helm
 def test_the_first_metricscluster_waits_for_its_kind() -> None:
     """Helm makes a release's objects at once; afterwards the MetricsCluster is one of them."""
     on = ("--set", "metricsCluster.enabled=true")
     (first,) = of_kind("MetricsCluster", *on)
-    assert first["metadata"]["annotations"]["helm.sh/hook"] == "post-install"
+    assert first["metadata"]["annotations"]["helm.sh/hook"] == "post-install,post-upgrade"
+    assert not in_release(*on)
     assert [found["metadata"]["name"] for found in of_kind("Pod", *on)] == ["metricscluster-wait", "metricscluster-test"]
     for arguments in ([*on, *KNOWN], [*on, "--set", "crds.install=false"]):
         (later,) = of_kind("MetricsCluster", *arguments)
-        told = {"helm.sh/resource-policy": "keep", "metricscluster.io/release-revision": "1"}
-        assert later["metadata"]["annotations"] == told
+        assert later["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+        assert in_release(*arguments) == "metrics"
         assert [found["metadata"]["name"] for found in of_kind("Pod", *arguments)] == ["metricscluster-test"]
+
+
+@helm
+def test_a_spec_that_says_nothing_may_be_left_empty() -> None:
+    """As `spec:` in a file of values, with nothing below it."""
+    (made,) = of_kind("MetricsCluster", "--set", "metricsCluster.enabled=true,metricsCluster.spec=null")
+    assert made["spec"] == {}
 
 
 @helm

@@ -6,12 +6,14 @@ import pytest
 
 from metricsoperator.growth import volumes
 from metricsoperator.objects import Away, Refused, Retry
+from metricsoperator.reconcile import UNREADY_SECONDS
 from metricsoperator.rotation import ANNOUNCED_SECONDS
 
 from .conftest import Server
 from .test_reconcile import World
 
 CLAIM = "data-fritz-store-0"
+WORKLOADS = (("StatefulSet", "fritz-store"), ("DaemonSet", "fritz-agent"))
 
 
 @pytest.fixture
@@ -52,6 +54,35 @@ def test_a_new_image_goes_to_the_store_first(world: World) -> None:
     world.reconcile()
     assert images(world) == ["2.0.0", "2.0.0"]
     world.reconcile()
+    assert world.condition("Progressing")["reason"] == "UpToDate"
+
+
+def test_images_that_somebody_rewrites(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As policies do in whatever has a pod template: the order is kept, and nobody waits for an image that never comes."""
+    apply = world.server.apply
+
+    async def rewritten(manifest: dict[str, Any], subresource: str = "") -> dict[str, Any]:
+        made = await apply(manifest, subresource)
+        if made["kind"] not in ("StatefulSet", "DaemonSet"):
+            return made
+        first = made["spec"]["template"]["spec"]["containers"][0]
+        first["image"] = first["image"].replace("registry.example", "mirror")
+        made["spec"]["template"]["spec"]["containers"] = [{"name": "proxy", "image": "proxy:1"}, first]
+        return world.server.keep(made)
+
+    monkeypatch.setattr(world.server, "apply", rewritten)
+    world.change(image={"tag": "2.0.0"}, nodeAgent={"interval": "30s"})
+    world.item("StatefulSet", "fritz-store")["metadata"]["generation"] = 2
+    world.see()
+    world.reconcile()
+    versions = [world.item(*each)["metadata"]["labels"]["app.kubernetes.io/version"] for each in WORKLOADS]
+    assert versions == ["2.0.0", "1.2.3"]
+    world.run()
+    world.reconcile()
+    world.run()
+    world.change(nodeAgent={"interval": "20s"})
+    world.reconcile()
+    assert '"interval":20' in world.item("ConfigMap", "fritz-agent")["data"]["config.json"].replace(" ", "")
     assert world.condition("Progressing")["reason"] == "UpToDate"
 
 
@@ -165,6 +196,18 @@ def test_keys_are_rotated_and_it_is_told(world: World) -> None:
     assert world.outcome.again == 3600
 
 
+def test_keys_that_were_lost_are_told_of(world: World) -> None:
+    del world.server.items["Secret", "monitoring", "fritz-keys"]
+    world.reconcile()
+    assert world.condition("Degraded")["reason"] == "KeysDamaged"
+    assert "fetches it again" in world.condition("Degraded")["message"]
+    assert world.condition("Ready")["status"] == "True"
+    assert world.events()[-1] == ("Warning", "KeysDamaged", 1)
+    world.clock += world.outcome.again or 0
+    world.reconcile()
+    assert world.condition("Degraded")["status"] == "False"
+
+
 @pytest.mark.parametrize(
     ("secret", "says"),
     [
@@ -186,6 +229,35 @@ def test_a_secret_that_is_missing_is_named(world: World, secret: dict[str, str] 
     world.see()
     world.reconcile()
     assert world.condition("Ready")["reason"] == ("SecretMissing" if says else "StoreNotReady")
+
+
+def test_what_runs_stays_while_a_secret_is_missing(world: World) -> None:
+    """New pods could not begin; everything else is as the resource says."""
+    world.change(auth={"publicKeys": [{"secretName": "cc-backend"}]}, prometheus={"namespaces": ["other"]})
+    world.item("Service", "fritz-store")["spec"]["ports"] = []
+    world.see()
+    world.server.writes.clear()
+    world.reconcile()
+    changed = {(kind, name) for verb, kind, name in world.server.writes if verb == "apply"}
+    assert changed == {("Service", "fritz-store"), ("NetworkPolicy", "fritz-store"), ("NetworkPolicy", "fritz-agent")}
+    reasons = {kind: world.condition(kind)["reason"] for kind in ("Ready", "Progressing", "Degraded")}
+    assert reasons == {"Ready": "Ready", "Progressing": "SecretMissing", "Degraded": "SecretMissing"}
+    assert [event for event in world.events() if event[0] == "Warning"] == [("Warning", "SecretMissing", 1)]
+    assert world.outcome.again == UNREADY_SECONDS, "nobody says when a Secret is made"
+    about = {"namespace": "monitoring", "name": "cc-backend"}
+    world.server.keep({"kind": "Secret", "metadata": about, "data": {"jwt-public-key": ""}})
+    world.server.writes.clear()
+    world.reconcile()
+    assert ("apply", "StatefulSet", "fritz-store") in world.server.writes
+    assert world.condition("Degraded")["status"] == "False"
+
+
+def test_credentials_for_a_registry_that_are_missing_hold_up_nothing(world: World) -> None:
+    world.change(image={"pullSecrets": [{"name": "mirror"}]})
+    world.server.writes.clear()
+    world.reconcile()
+    assert ("apply", "StatefulSet", "fritz-store") in world.server.writes
+    assert world.condition("Degraded")["reason"] == "SecretMissing"
 
 
 def test_an_event_for_each_new_reason_and_none_after_a_restart(world: World) -> None:
@@ -242,6 +314,28 @@ def test_an_api_server_that_does_not_answer_is_asked_no_more_in_this_turn(world:
     with pytest.raises(Away):
         world.reconcile()
     assert world.server.writes == []
+
+
+@pytest.mark.parametrize("kind", ["PersistentVolumeClaim", "Pod", "Event", "Secret"])
+def test_what_may_not_be_read_is_told(server: Server, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """A right that was taken away while the operator runs: the rest of the status is as true as before."""
+    world = World(server)
+    if kind == "Secret":
+        world.change(auth={"publicKeys": [{"secretName": "cc-backend"}]})
+    world.reconcile()
+    for name in ("get", "list"):
+        read = getattr(server, name)
+
+        async def forbidden(of: str, *rest: Any, read: Any = read, **more: Any) -> Any:
+            if of == kind:
+                raise Refused(f"cannot read {kind}: forbidden", 403)
+            return await read(of, *rest, **more)
+
+        monkeypatch.setattr(server, name, forbidden)
+    world.reconcile()
+    assert world.condition("Degraded")["reason"] == "Forbidden"
+    assert f"cannot read {kind}" in world.condition("Degraded")["message"]
+    assert world.condition("AgentsAvailable")["reason"] in ("AgentsNotReady", "SecretMissing")
 
 
 def test_a_namespace_that_goes_is_no_fault(world: World) -> None:

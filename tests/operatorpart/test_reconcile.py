@@ -108,6 +108,16 @@ def test_everything_is_made_then_nothing_more_is_written(world: World) -> None:
     assert world.server.writes == []
 
 
+def test_a_status_with_fields_of_a_newer_definition_is_not_written_on_and_on(world: World) -> None:
+    """Where another release has brought one that fills them in."""
+    world.reconcile()
+    world.resource()["status"]["keys"] = dict(world.resource()["status"]["keys"]) | {"newer": False}
+    world.see()
+    world.server.writes.clear()
+    world.reconcile()
+    assert world.server.writes == []
+
+
 def test_ready(world: World) -> None:
     world.reconcile()
     world.run()
@@ -316,11 +326,37 @@ def test_without_rights_in_the_cluster_it_says_what_is_missing(server: Server) -
 
 
 def test_an_invalid_spec_is_told_and_nothing_touched(server: Server) -> None:
-    world = World(server, {"store": {"sise": 1}})
+    world = World(server, {"store": {"limits": {"series": 1}}})
     assert world.reconcile()
     assert [verb for verb, kind, _ in server.writes if kind != "Event"] == ["status"]
     assert world.condition("Ready")["reason"] == "InvalidSpec"
-    assert "spec.store.sise" in world.condition("Ready")["message"]
+    assert "spec.store.limits.series" in world.condition("Ready")["message"]
+
+
+def test_fields_of_a_newer_definition_are_told_and_hold_up_nothing(server: Server) -> None:
+    """Where another release has brought one that fills them in."""
+    metric = {"name": "flops_any", "newer": {"x": 1}}
+    world = World(server, {"newer": False, "store": {"newer": "", "retention": {"disk": "7d"}}, "metrics": [metric]})
+    world.reconcile()
+    text = "does not know spec.newer, spec.store.newer, spec.metrics[0].newer; upgrade it"
+    assert world.condition("Degraded")["reason"] == "DefinitionNewer"
+    assert text in world.condition("Degraded")["message"]
+    assert '"7d"' in world.item("ConfigMap", "fritz-store")["data"]["config.json"]
+    assert "newer" in world.resource()["spec"], "it is not ours to change"
+
+
+def test_what_is_deleted_and_held_by_others_is_told(world: World) -> None:
+    world.reconcile()
+    held = world.item("Service", "fritz-store")["metadata"]
+    held |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["example.com/held"]}
+    world.see()
+    world.reconcile()
+    assert world.condition("Ready")["reason"] == "Refused"
+    assert "whoever set example.com/held has to remove that" in world.condition("Ready")["message"]
+    held["finalizers"] = ["foregroundDeletion"]
+    world.see()
+    with pytest.raises(Retry, match="being deleted"):
+        world.reconcile()
 
 
 def test_a_status_of_another_version_is_replaced(world: World) -> None:

@@ -8,7 +8,7 @@ import pytest
 from metricsoperator.objects import Manifest, Refused, Retry
 from metricsoperator.observed import LARGEST
 from metricsoperator.ownership import rival
-from metricsoperator.reconcile import RETRIES
+from metricsoperator.reconcile import RETRIES, STATUS_SECONDS
 from metricsoperator.restraint import CALM, FIRST_PAUSE, LONGEST_HOLD, LONGEST_PAUSE, WRITES
 
 from .conftest import Server
@@ -187,3 +187,21 @@ def test_a_turn_in_which_nothing_works_ends_soon(world: World) -> None:
     with pytest.raises(Retry, match="busy"):
         world.reconcile()
     assert len(asked) == RETRIES
+
+
+def test_a_status_that_somebody_else_writes_too_is_written_rarely(server: Server) -> None:
+    """As an operator of other settings does that serves the same namespace."""
+    world = World.ready(server)
+    world.clock += STATUS_SECONDS
+
+    def contradict() -> int:
+        world.resource()["status"]["conditions"][-1]["message"] = "otherwise"
+        world.see()
+        world.server.writes.clear()
+        world.reconcile()
+        return len([verb for verb, *_ in world.server.writes if verb == "status"])
+
+    assert [contradict(), contradict(), contradict()] == [1, 0, 0]
+    assert world.outcome.again == STATUS_SECONDS
+    world.clock += STATUS_SECONDS
+    assert contradict() == 1

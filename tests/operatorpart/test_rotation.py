@@ -298,12 +298,36 @@ def test_nothing_is_left(server: Server, clock: Clock) -> None:
     settle(server, clock, 1)
     known = entries(server).keys()
     secret(server)["data"] = None
-    assert settle(server, clock, 1) == (KeysState(generation=1), None)
+    assert settle(server, clock, 1)[0] == KeysState(generation=1, old_ends="2026-01-01T01:00:00Z", lost=True)
     assert entries(server).keys() == known
     assert accepted(server, entries(server)[names.ADMIN_TOKEN], clock.now)
     server.writes.clear()
     settle(server, clock, 1)
     assert not server.writes
+    clock.now += 3600
+    assert settle(server, clock, 1) == (KeysState(generation=1), None), "it was told for long enough"
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_secret_is_lost(server: Server, clock: Clock, known: bool) -> None:
+    rotation = Rotation(objects=server, site=SITE, now=clock)
+    state, again = asyncio.run(rotation.settle(cluster(), known=known))
+    assert (state.lost, again) == (known, 3600 if known else None)
+    clock.now += 3600
+    assert asyncio.run(rotation.settle(cluster(), known=True)) == (KeysState(generation=1), None)
+
+
+def test_both_halves_are_lost_during_a_rotation(server: Server, clock: Clock) -> None:
+    settle(server, clock, 1)
+    settle(server, clock, 2)
+    for name in LOGIN:
+        spoil(server, name, None)
+    state, again = settle(server, clock, 2)
+    assert (state.lost, state.next, again) == (True, 2, ANNOUNCED_SECONDS)
+    clock.now += ANNOUNCED_SECONDS
+    assert settle(server, clock, 2)[0] == KeysState(generation=2, old_ends="2026-01-01T01:02:00Z", lost=True)
+    clock.now += 3600
+    assert settle(server, clock, 2)[0] == KeysState(generation=2)
 
 
 def test_both_halves_are_lost_while_another_key_counts(server: Server, clock: Clock) -> None:
@@ -312,7 +336,7 @@ def test_both_halves_are_lost_while_another_key_counts(server: Server, clock: Cl
     spoil(server, names.PRIVATE_KEY, None)
     spoil(server, names.PUBLIC_KEY, "////")
     state, again = settle(server, clock, 1)
-    assert (state.old_ends, again) == ("2026-01-01T01:00:00Z", 3600)
+    assert (state.old_ends, state.lost, again) == ("2026-01-01T01:00:00Z", True, 3600)
     for token in (old[names.ADMIN_TOKEN], entries(server)[names.ADMIN_TOKEN]):
         assert accepted(server, token, clock.now)
 

@@ -41,6 +41,17 @@ def test_every_field_is_described() -> None:
             assert schema["description"].endswith("."), path
 
 
+def test_descriptions_say_bounds_and_defaults() -> None:
+    """`kubectl explain` shows neither, but descriptions and what is in an enum."""
+    said = {path: schema["description"] for path, schema in walk(crd.schema()) if "description" in schema}
+    size, metric, pods = (f".spec.{path}" for path in ("store.storage.size", "metrics[].frequency", "store.pod"))
+    assert said[size].endswith(" Allowed: a size from 100Mi to 64Ti such as 10Gi. Default: 10Gi.")
+    assert said[metric].endswith(" Allowed: a duration from 1s to 24h such as 10s. Default: none.")
+    assert said[f"{pods}.labels"].endswith(" Allowed: map, at most 32. Default: empty.")
+    assert "Default" not in said[pods]
+    assert "Default" not in said[".status.keys.lost"]
+
+
 def test_every_value_is_bounded() -> None:
     for path, schema in walk(crd.schema()["properties"]["spec"], "spec"):
         kind = schema.get("type")

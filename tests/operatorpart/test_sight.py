@@ -116,7 +116,7 @@ def test_what_is_missing_while_it_is_paused(world: World, kind: str, name: str, 
     assert ("Warning", "MissingWhilePaused", 1) in world.events()
     world.change(paused=False)
     world.reconcile()
-    assert world.condition("Degraded")["reason"] == "NoFaultKnown"
+    assert world.condition("Degraded")["reason"] == ("KeysDamaged" if kind == "Secret" else "NoFaultKnown")
 
 
 def test_paused_from_the_start(server: Server) -> None:

@@ -107,6 +107,8 @@ def test_conditions(sight: Sight, expected: str) -> None:
 PODS = Trouble(Reason.IMAGE_NOT_PULLED, "pod fritz-store-0: check spec.image")
 AGENT_PODS = Trouble(Reason.IMAGE_NOT_PULLED, "pod fritz-agent-x: check spec.image")
 DAMAGED = "Secret fritz-keys is damaged, private.key cannot be used: new keys"
+LOST = "keys of Secret fritz-keys were lost, and new ones were made: tokens by the lost ones stop to count"
+AGAIN = "whoever copied admin-token fetches it again, and whoever logged in does so again"
 NAMES = Trouble(Reason.CLUSTER_RIGHTS_MISSING, "No names.")
 
 
@@ -127,6 +129,11 @@ NAMES = Trouble(Reason.CLUSTER_RIGHTS_MISSING, "No names.")
             Sight(stateful_set=store(), daemon_set=agents(), keys=KeysState(unusable=("private.key",), old_ends=NOW)),
             f"{DAMAGED} are made when the old ones stop to count, at {NOW}; a shorter spec.auth.keys.overlap is sooner",
         ),
+        (
+            Sight(stateful_set=store(), daemon_set=agents(), keys=KeysState(lost=True, old_ends=NOW)),
+            f"{LOST}, at {NOW} at the latest; {AGAIN}",
+        ),
+        (Sight(stateful_set=store(), daemon_set=agents(), keys=KeysState(lost=True, next_signs=NOW)), f"{LOST}; {AGAIN}"),
     ],
 )
 def test_what_is_wrong_is_told_once(sight: Sight, said: str) -> None:

@@ -3,8 +3,8 @@ import asyncio
 import pytest
 
 from metricsoperator import worklist
-from metricsoperator.handlers import WORKERS
-from metricsoperator.worklist import Worklist
+from metricsoperator.apply import THREADS
+from metricsoperator.worklist import AT_ONCE, MOST, Worklist
 
 
 def make() -> Worklist[str]:
@@ -102,4 +102,28 @@ def test_keys_that_fail_hold_up_no_others() -> None:
         assert await taken(work) == "broken 4"
 
     asyncio.run(play())
-    assert worklist.FAILING < WORKERS
+    assert worklist.FAILING < AT_ONCE < MOST < THREADS - 1, "listers have their own"
+
+
+def test_turns_that_last_hold_up_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those too that never failed before."""
+    monkeypatch.setattr(worklist, "LONG", 0.05)
+
+    async def play() -> None:
+        work = make()
+        for number in range(MOST - 1):
+            work.add(f"hangs {number}")
+        for key in ("good", "more"):
+            work.add(key)
+        for _ in range(AT_ONCE):
+            await taken(work)
+        assert await nothing_waits(work), "as many as are meant to run do"
+        for _ in range(AT_ONCE, MOST - 1):
+            assert (await taken(work)).startswith("hangs")
+        assert await taken(work) == "good"
+        await asyncio.sleep(2 * worklist.LONG)
+        assert await nothing_waits(work), "there is an end to it"
+        work.done("good", failed=False)
+        assert await taken(work) == "more"
+
+    asyncio.run(play())

@@ -1,6 +1,6 @@
 {{/* Helm takes an object that is there already, but is not in the last manifest of the release, as it is: what the values say of
-     it is ignored, without a word. That is so of what `helm uninstall` kept, and of the MetricsCluster that the first installation
-     made as a hook. These refuse to go on where the values say something else. */}}
+     it is ignored, without a word. That is so of what `helm uninstall` kept, of the MetricsCluster that the first installation made
+     as a hook, and of one that was switched off meanwhile. These refuse to go on where the values say something else. */}}
 
 {{/* Whether Helm takes an object for the release's own: (list . found). Of others it says itself that they are not. */}}
 {{- define "metricscluster.ours" -}}
@@ -20,13 +20,23 @@ ours
 {{- end }}
 {{- end }}
 
+{{/* The annotation by which the operator's ServiceAccount says which MetricsCluster is in the manifest of the release: upgrades and
+     rollbacks change it with the manifest. */}}
+{{- define "metricscluster.inRelease" -}}
+{{- if and .Values.metricsCluster.enabled (not (include "metricscluster.first" .)) -}}
+metricscluster.io/in-release: {{ .Values.metricsCluster.name | quote }}
+{{- end }}
+{{- end }}
+
 {{- define "metricscluster.checkResource" -}}
 {{- $name := .Values.metricsCluster.name }}
+{{- $spec := .Values.metricsCluster.spec | default dict }}
 {{- $found := lookup "metricscluster.io/v1alpha1" "MetricsCluster" .Release.Namespace $name }}
-{{- $upgraded := hasKey (dig "metadata" "annotations" dict $found) "metricscluster.io/release-revision" }}
-{{- if and (include "metricscluster.ours" (list . $found)) (or .Release.IsInstall (not $upgraded)) }}
-{{- with include "metricscluster.differences" (list "" .Values.metricsCluster.spec $found.spec) | trim }}
-{{- $patch := dict "spec" $.Values.metricsCluster.spec | toJson | replace "'" "'\\''" }}
+{{- $account := lookup "v1" "ServiceAccount" .Release.Namespace (include "metricscluster.operator" .) }}
+{{- $last := dig "metadata" "annotations" "metricscluster.io/in-release" "" $account }}
+{{- if and (include "metricscluster.ours" (list . $found)) (ne $last $name) }}
+{{- with include "metricscluster.differences" (list "" $spec $found.spec) | trim }}
+{{- $patch := dict "spec" $spec | toJson | replace "'" "'\\''" }}
 {{- fail (printf "MetricsCluster %s is there already, and is not as metricsCluster.spec says: Helm takes it into the release and would leave it as it is in %s. Change it, then do this again; later upgrades change it themselves:\n\n  kubectl --namespace %s patch metricscluster %s --type=merge --patch '%s'\n" $name (splitList "\n" . | join ", ") $.Release.Namespace $name $patch) }}
 {{- end }}
 {{- end }}

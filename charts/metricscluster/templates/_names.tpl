@@ -48,9 +48,12 @@ app.kubernetes.io/component: operator
 {{- end }}
 
 {{/* Not empty when the release makes both the CustomResourceDefinition and the first MetricsCluster: Helm cannot make an object
-     before the API server knows its kind, so the MetricsCluster waits for it and comes as a hook. */}}
+     before the API server knows its kind, so the MetricsCluster waits for it and comes as a hook. Helm deletes what is there of a
+     hook's name before, so it never is one where the CustomResourceDefinition is there, whatever discovery says. */}}
 {{- define "metricscluster.first" -}}
-{{- if and .Values.metricsCluster.enabled .Values.crds.install (not (.Capabilities.APIVersions.Has "metricscluster.io/v1alpha1/MetricsCluster")) -}}
+{{- $known := .Capabilities.APIVersions.Has "metricscluster.io/v1alpha1/MetricsCluster" }}
+{{- $found := lookup "apiextensions.k8s.io/v1" "CustomResourceDefinition" "" "metricsclusters.metricscluster.io" }}
+{{- if and .Values.metricsCluster.enabled .Values.crds.install (not (or $known $found)) -}}
 first
 {{- end }}
 {{- end }}
