@@ -3,8 +3,11 @@
 import datetime
 import ipaddress
 import os
+import ssl
 from pathlib import Path
+from typing import Any
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -32,6 +35,18 @@ def write_pair(folder: Path, name: str, common_name: str) -> tuple[Path, Path]:
     _replace(files[0], made.public_bytes(serialization.Encoding.PEM))
     _replace(files[1], key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
     return files
+
+
+def check_as_newer_pythons(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Since 3.13 contexts want of an authority extensions that `write_pair`, as many others, leaves out."""
+    made = ssl.create_default_context
+
+    def strict(*given: Any, **named: Any) -> ssl.SSLContext:
+        context = made(*given, **named)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        return context
+
+    monkeypatch.setattr(ssl, "create_default_context", strict)
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -48,7 +48,7 @@ class ApiServer:
 async def connected(settings: KubernetesSettings) -> AsyncIterator[ApiServer]:
     """The API server, for as long as the agent runs. SettingsError when its certificates cannot be checked."""
     try:
-        context = tlsfiles.api_server(settings.ca_file or None)
+        context = tlsfiles.trusting(settings.ca_file or None)
     except OSError as error:  # SSLError is one
         raise SettingsError(f"cannot use api.kubernetes.ca-file {settings.ca_file}: {why(error)}") from error
     connector = aiohttp.TCPConnector(ssl=context, limit=8)

@@ -237,7 +237,7 @@ class PodWatch:
         """Ask; token and certificates are read anew each time, since Kubernetes renews them. Trouble when there are none."""
         try:
             token = tokenfile.read(self._token_file)
-            context = tlsfiles.api_server(self._ca_file) if self._url.startswith("https:") else True
+            context = tlsfiles.trusting(self._ca_file) if self._url.startswith("https:") else True
         except tokenfile.NoToken as error:
             raise Trouble(str(error)) from error
         except OSError as error:  # SSLError is one

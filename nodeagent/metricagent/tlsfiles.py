@@ -47,7 +47,7 @@ class TlsFiles:
 
     def _make(self) -> ssl.SSLContext:
         own = self._ca and not (self._ca_optional and _stamp(self._ca) is None)
-        context = ssl.create_default_context(cafile=self._ca if own else None)
+        context = trusting(self._ca if own else None)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if self._cert:
             context.load_cert_chain(self._cert, self._key, password="")
@@ -62,10 +62,10 @@ class TlsFiles:
         return f"cannot use {files or 'the certificates of this system'}: {why(error)}"
 
 
-def api_server(ca_file: str | Path | None) -> ssl.SSLContext:
-    """What the API server is reached with. OSError when the file cannot be used; None: the certificates of this system."""
+def trusting(ca_file: str | Path | None) -> ssl.SSLContext:
+    """Checks servers by the authorities in that file, None: by those of this system. OSError when it cannot be used."""
     context = ssl.create_default_context(cafile=ca_file)
-    # Since 3.13 Python asks of an authority's certificate what many clusters' own lack (kubernetes-client/python#2394).
+    # Since 3.13 Python asks of an authority's certificate what many people's own lack (kubernetes-client/python#2394).
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     return context
 

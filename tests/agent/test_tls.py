@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from certificates import write_pair
+from certificates import check_as_newer_pythons, write_pair
 from metricagent import httpstore
 from metricagent.answers import Decision, Later, Taken
 from metricagent.encoding import Encoding
@@ -128,6 +128,13 @@ def test_unusable_files_are_named_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"cannot use nats.cert-file .*one.crt, nats.key-file .*two.key: "):
         TlsFiles("nats", None, str(certificate), str(other))
     TlsFiles("nats", None, str(certificate), str(key))
+
+
+def test_an_authority_is_taken_as_openssl_and_go_take_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that `openssl req -x509` made, say, which writes no key usage."""
+    check_as_newer_pythons(monkeypatch)
+    certificate, _ = write_pair(tmp_path, "ca", "authority")
+    assert not TlsFiles("store", str(certificate), None, None).context().verify_flags & ssl.VERIFY_X509_STRICT
 
 
 def test_an_authority_that_may_be_missing(tmp_path: Path) -> None:
