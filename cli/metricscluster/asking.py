@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Self
 
 from metricscluster.client import Client
 from metricscluster.selfmetrics import MOST
@@ -12,6 +12,9 @@ from metricwire.promtext import Parser
 
 _BARE = {"with-padding": False, "with-stats": False}
 AT_ONCE = 5000  # queries of one request; the store's limit is 20,000
+# Seconds. An answer's times are counted from the question's beginning, as cc-metric-store's are, and samples are taken at
+# multiples of the interval: a question that begins at a full minute gets them as they are.
+_GRID = 60
 
 
 class Place(NamedTuple):
@@ -42,6 +45,11 @@ class Series:
         """Time and value, without those that are missing."""
         return [(self.start + at * self.step, value) for at, value in enumerate(self.values) if value is not None]
 
+    def since(self, start: int) -> Self:
+        """Without what is before (seconds)."""
+        before = max(0, -((self.start - start) // self.step))
+        return replace(self, start=self.start + before * self.step, values=self.values[before:])
+
 
 class Span(NamedTuple):
     """From, to (exclusive): seconds."""
@@ -68,14 +76,16 @@ class Asking:
         for at in range(0, len(wanted), AT_ONCE):
             part = wanted[at : at + AT_ONCE]
             queries = [_query(metric, place, resolution) for metric, place in part]
-            body = {"queries": queries, "from": span.start, "to": span.end} | _BARE
+            body = {"queries": queries, "from": span.start - span.start % _GRID, "to": span.end} | _BARE
             rows = self._ask(body)["results"]
             for (metric, place), row in zip(part, rows, strict=True):
                 for entry in row:
                     if entry.get("error"):
                         self.failures.append(f"{place.label}: {entry['error']}")
                     elif entry.get("data"):
-                        found.append(Series(place, metric, entry["from"], entry["resolution"], entry["data"]))
+                        series = Series(place, metric, entry["from"], entry["resolution"], entry["data"])
+                        found.append(series.since(span.start))
+        found = [series for series in found if series.samples()]
         if not found and self.failures:
             raise NotFound(self.failures[0].partition(": ")[2])
         return found
@@ -100,6 +110,10 @@ class Asking:
         for piece in self._client.stream("/metrics", query):
             parser.feed(piece)
         return [dict(tags) | {"": repr(value)} for name, _, tags, value in parser.close() if "hostname" in dict(tags)]
+
+    def heard(self) -> frozenset[str]:
+        """The hosts that have fresh samples: the port for operations says so without a token."""
+        return frozenset(tags["hostname"] for tags in self.fresh([("cluster", self._cluster), ("metric", "load_one")]))
 
     def _ask(self, body: dict[str, Any]) -> dict[str, Any]:
         answer = self._client.ask("/api/query", (), json.dumps(body | {"cluster": self._cluster}).encode())

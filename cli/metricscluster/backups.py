@@ -5,7 +5,7 @@ import os
 import secrets
 import shutil
 import sys
-from io import BufferedIOBase
+from io import BufferedIOBase, BufferedReader
 from pathlib import Path
 
 from metricscluster.client import Client
@@ -14,6 +14,8 @@ from metricscluster.progress import Progress, size
 from metricstore.disk.backup import Mismatch, unpack
 from metricstore.disk.files import Files
 from metricwire.errors import BadInput, MetricsError
+
+STANDARD_INPUT = Path("-")
 
 
 def backup(arguments: argparse.Namespace) -> int:
@@ -32,7 +34,7 @@ def backup(arguments: argparse.Namespace) -> int:
 
 
 def restore(arguments: argparse.Namespace) -> int:
-    """Unpack a backup into a folder that is new or empty; 0 when all of it is there."""
+    """Unpack a backup, `-` for standard input, into a folder that is new or empty; 0 when all of it is there."""
     directory: Path = arguments.directory
     if directory.is_dir() and any(directory.iterdir()):
         raise BadInput(f"cannot restore to {directory}: the folder is not empty, and may be in use")
@@ -52,10 +54,15 @@ def restore(arguments: argparse.Namespace) -> int:
 
 def _unpack(file: Path, directory: Path | None, what: str) -> int:
     try:
-        with file.open("rb") as content, Progress(what, os.fstat(content.fileno()).st_size, sys.stderr) as progress:
+        with _opened(file) as content, Progress(what, os.fstat(content.fileno()).st_size, sys.stderr) as progress:
             return unpack(_Counted(content, progress), directory)
     except Mismatch as error:
-        raise MetricsError(f"cannot use {file} as a backup: {error}") from error
+        source = "standard input" if file == STANDARD_INPUT else file
+        raise MetricsError(f"cannot use {source} as a backup: {error}") from error
+
+
+def _opened(file: Path) -> BufferedReader:
+    return os.fdopen(sys.stdin.fileno(), "rb", closefd=False) if file == STANDARD_INPUT else file.open("rb")
 
 
 class _Counted(BufferedIOBase):

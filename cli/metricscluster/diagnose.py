@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
         gathering.read_secrets()
         with Progress("gathering", gathering.steps(), sys.stderr) as progress:
             gathering.gather(lambda what: progress.add(1, what))
-        state = _state(gathering.state, bundle)
+        state = _state(gathering, bundle)
         seen = Seen(cluster, state, "", findings(cluster, observed, state, now), lacks(cluster, observed, now))
         text = gathering.redactor.text(summary(seen, _with_unseen(observed, bundle), bundle, now))
         bundle.write(output.file, text, now)
@@ -62,9 +62,9 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _state(text: bytes, bundle: Bundle) -> StoreState | None:
+def _state(gathering: Gathering, bundle: Bundle) -> StoreState | None:
     try:
-        return store_state(parse(text), time.time()) if text else None
+        return store_state(parse(gathering.state), time.time(), gathering.hosts) if gathering.state else None
     except MetricsError as error:
         bundle.lack("the store's own numbers", str(error))
         return None

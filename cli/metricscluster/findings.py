@@ -5,17 +5,20 @@ the pods, the nodes and the store's own numbers.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from metricscluster.figures import figure
 from metricscluster.observation import Manifest, Observed
 from metricscluster.remedies import remedy
-from metricscluster.selfmetrics import NEARLY, StoreState
+from metricscluster.selfmetrics import NEARLY, SETTLED, StoreState
 from metricsoperator import names
 from metricsoperator.reasons import Reason
 from metricsoperator.trouble import about_volumes, answering, trouble
+from metricwire.units import duration
 
 RESTARTS = 3  # of a container that are worth a word
+FRESH = 5  # intervals for which the store shows a sample
 _LABELS = "app.kubernetes.io/name=metricscluster,app.kubernetes.io/component=operator"
 _OPERATOR = f"kubectl get pods -A -l {_LABELS}"
 _TAINTS = {"NoSchedule", "NoExecute"}
@@ -35,12 +38,18 @@ def conditions(cluster: Manifest) -> dict[str, dict[str, Any]]:
     return {one["type"]: one for one in (cluster.get("status") or {}).get("conditions", [])}
 
 
+def cluster_name(cluster: Manifest) -> str:
+    """The cluster tag of its samples."""
+    return str(cluster.get("spec", {}).get("clusterName") or cluster["metadata"]["name"])
+
+
 def findings(cluster: Manifest, seen: Observed, state: StoreState | None, now: float) -> list[Finding]:
     """The gravest first; empty when all is well."""
     found = [*_operator(cluster["metadata"]["namespace"], seen, now)]
     found += [one for one in _said(cluster, seen) if not found or one.reason != "NotObserved"]
     found += _objects(cluster, seen)
-    for finding in (*_pods(cluster, seen, now), *(_store(cluster, state) if state else ())):
+    numbers = (*_store(cluster, state), *_silent(cluster, seen, state, now)) if state else ()
+    for finding in (*_pods(cluster, seen, now), *numbers):
         told = {one.reason for one in found}
         volume = Reason.VOLUME_PENDING in told and about_volumes(finding.reason, finding.what)
         if finding.reason not in told and not volume and not any(finding.what in one.what for one in found):
@@ -61,10 +70,10 @@ def healthy(found: list[Finding]) -> bool:
 
 def _said(cluster: Manifest, seen: Observed) -> Iterator[Finding]:
     """What the operator says, if it speaks of this generation."""
-    about, said = cluster["metadata"], conditions(cluster)
-    observed = (cluster.get("status") or {}).get("observedGeneration", 0)
-    if observed < about.get("generation", 1):
-        what = f"the operator has not looked at generation {about.get('generation', 1)} of it (seen: {observed or 'none'})"
+    said = conditions(cluster)
+    if _unobserved(cluster):
+        observed = (cluster.get("status") or {}).get("observedGeneration") or "none"
+        what = f"the operator has not looked at generation {cluster['metadata'].get('generation', 1)} of it (seen: {observed})"
         yield Finding("NotObserved", what, f"see whether an operator runs that serves this namespace: {_OPERATOR}", True)
     ready, degraded = said.get("Ready", {}), said.get("Degraded", {})
     if said and ready.get("status") != "True":
@@ -73,6 +82,13 @@ def _said(cluster: Manifest, seen: Observed) -> Iterator[Finding]:
         yield _by(degraded, grave=False)
     if said.get("Progressing", {}).get("reason") == "Paused":
         yield Finding("Paused", "spec.paused is true: nothing is changed", "set it to false to go on")
+
+
+def _unobserved(cluster: Manifest) -> bool:
+    """Whether it has changed since the operator looked at it."""
+    observed: int = (cluster.get("status") or {}).get("observedGeneration", 0)
+    generation: int = cluster["metadata"].get("generation", 1)
+    return observed < generation
 
 
 def _by(condition: Mapping[str, str], *, grave: bool) -> Finding:
@@ -109,7 +125,9 @@ def _objects(cluster: Manifest, seen: Observed) -> Iterator[Finding]:
     )
     there = {kind: {one["metadata"]["name"] for one in seen.of(cluster, kind)} for kind in seen.objects}
     lacking = [f"{kind} {one}" for plural, kind, one in wanted if plural in there and one not in there[plural]]
-    if lacking and conditions(cluster) and "deletionTimestamp" not in cluster["metadata"]:
+    said = conditions(cluster)
+    expected = said and said.get("Ready", {}).get("reason") != Reason.INVALID_SPEC
+    if lacking and expected and "deletionTimestamp" not in cluster["metadata"]:
         what = f"{', '.join(lacking)}: not there; what needs it fails"
         yield Finding("ObjectsMissing", what, "see the log of the operator, which makes them again in seconds", True)
 
@@ -119,12 +137,20 @@ def _pods(cluster: Manifest, seen: Observed, now: float) -> Iterator[Finding]:
         pods = seen.of(cluster, "pods", component)
         if found := trouble(pods, now):
             yield Finding(found.reason, found.message, remedy(found.reason), component == names.STORE)
-        elif component == names.STORE and "pods" in seen.objects and conditions(cluster) and not answering(pods):
+        elif component == names.STORE and "pods" in seen.objects and not (answering(pods) or _explained(cluster)):
             what = "no pod of the store is ready" if pods else "there is no pod of the store"
             yield Finding(Reason.STORE_NOT_READY, what, remedy(Reason.STORE_NOT_READY), True)
         for pod in pods:
             for container in pod.get("status", {}).get("containerStatuses", []):
                 yield from _restarted(pod["metadata"], container, component)
+
+
+def _explained(cluster: Manifest) -> bool:
+    """Whether the operator says why the store does not answer, or has never looked."""
+    ready, store = (conditions(cluster).get(kind, {}) for kind in ("Ready", "StoreAvailable"))
+    if not ready or ready["reason"] == Reason.INVALID_SPEC:
+        return True
+    return store.get("status") == "False" and ready["reason"] == store["reason"] and not _unobserved(cluster)
 
 
 def _restarted(about: Mapping[str, str], container: Manifest, component: str) -> Iterator[Finding]:
@@ -158,6 +184,31 @@ def _store(cluster: Manifest, state: StoreState) -> Iterator[Finding]:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(state.rejected.items()))
         what = f"the store has refused lines since it started: {reasons}"
         yield Finding("LinesRefused", what, "the answers to those who write say which lines, and why")
+
+
+def _silent(cluster: Manifest, seen: Observed, state: StoreState, now: float) -> Iterator[Finding]:
+    """Agents that have been ready for a while, and of whose nodes the store has nothing fresh."""
+    spec = cluster.get("spec", {})
+    agents = spec.get("nodeAgent", {})
+    elsewhere = agents.get("delivery", {}).get("by") == "NATS" and not spec.get("nats", {}).get("subscriptions")
+    if state.hosts is None or state.read_only or elsewhere or agents.get("collectors", {}).get("load") is False:
+        return
+    patience = SETTLED + FRESH * duration(agents.get("interval", "10s"))
+    pods = [pod for pod in seen.of(cluster, "pods", names.AGENT) if _ready_since(pod, now) < now - patience]
+    silent = {_node(pod): pod["metadata"]["name"] for pod in pods if _node(pod) not in state.hosts}
+    if silent:
+        node = min(silent)
+        what = f"the store has nothing fresh from {len(silent)} of {len(pods)} nodes with a ready agent, such as {node}"
+        todo = f"read why that agent cannot deliver: kubectl logs -n {cluster['metadata']['namespace']} {silent[node]}"
+        yield Finding("NothingDelivered", what, todo, not state.hosts)
+
+
+def _ready_since(pod: Manifest, now: float) -> float:
+    """Unix time; now for one that is not ready."""
+    for said in pod.get("status", {}).get("conditions", []):
+        if said["type"] == "Ready" and said["status"] == "True" and said.get("lastTransitionTime"):
+            return datetime.fromisoformat(said["lastTransitionTime"]).timestamp()
+    return now
 
 
 class Lack(NamedTuple):

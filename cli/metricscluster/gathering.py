@@ -13,9 +13,11 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from metricscluster import reach
+from metricscluster.asking import Asking
 from metricscluster.bundle import LARGEST, Bundle
 from metricscluster.client import Client
 from metricscluster.excerpt import excerpt, is_ours
+from metricscluster.findings import cluster_name
 from metricscluster.kubectl import Kubectl
 from metricscluster.observation import COMPONENT, OURS, Manifest, Observed
 from metricscluster.redaction import Redactor
@@ -55,6 +57,7 @@ class Gathering:
         self._token: str | None = None
         self.redactor = Redactor()
         self.state = b""  # /metrics/self of the store
+        self.hosts: frozenset[str] | None = None  # that the store has fresh samples of
 
     def read_secrets(self) -> None:
         """What must not be in the archive. A Secret that may not be read is noted."""
@@ -208,6 +211,7 @@ class Gathering:
                     self._answer(client, path, file)
                 if store:
                     self._cardinality(ports[names.STORE_API_PORT])
+                    self.hosts = Asking(client, cluster_name(self._cluster)).heard()
         except MetricsError as error:
             self._bundle.lack(f"metrics of pod {about['name']}", self.redactor.text(str(error)))
 

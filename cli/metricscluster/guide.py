@@ -35,7 +35,7 @@ Three commands to try, {interval:g} seconds from now:
 
   curl -s {bearer} {store}/api/query -d {query}
   curl -s {bearer} {agent}/system/v1/metrics/v0/node
-  curl -s {ops}/metrics | grep cpu_user
+  curl -s {ops}/metrics | grep ^cpu_user
 """
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from metricscluster import patching, reach
 from metricscluster.podspecs import Agents
 from metricscluster.terminal import printable
-from metricscluster.workloads import inject
 from metricwire.errors import BadInput
 
 HELP = "add the variables that say where to send StatsD to workloads"
@@ -63,6 +62,8 @@ def _live(target: patching.Target, arguments: argparse.Namespace) -> int:
 
 
 def _file(arguments: argparse.Namespace) -> int:
+    from metricscluster.workloads import inject  # noqa: PLC0415 the store's image, where `store` is run, cannot read YAML
+
     source = "standard input" if arguments.what == "-" else arguments.what
     try:
         data = sys.stdin.buffer.read() if arguments.what == "-" else Path(arguments.what).read_bytes()

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from metricscluster.figures import figure
-from metricscluster.findings import Finding, Lack, conditions, healthy
+from metricscluster.findings import Finding, Lack, cluster_name, conditions, healthy
 from metricscluster.moments import age
 from metricscluster.observation import Manifest, Observed, last_seen
 from metricscluster.selfmetrics import StoreState
@@ -34,10 +34,9 @@ def page(seen: Seen, observed: Observed, now: float, paint: Paint, columns: int)
     """The lines, no longer than `columns` where they can be broken."""
     about = seen.cluster["metadata"]
     word = Cell("healthy", "green") if healthy(seen.findings) else Cell("not healthy", "red")
-    cluster = seen.cluster.get("spec", {}).get("clusterName") or about["name"]
     title = Cell(f"{about['namespace']}/{about['name']}", "bold")
     return [
-        *table([[title, word, f"cluster {cluster}, age {age(about['creationTimestamp'], now)}"]], paint),
+        *table([[title, word, f"cluster {cluster_name(seen.cluster)}, age {age(about['creationTimestamp'], now)}"]], paint),
         *_conditions(seen.cluster, now, paint, columns),
         *map(printable, _store(seen, observed, now)),
         *map(printable, _agents(seen, observed, columns)),
@@ -48,11 +47,14 @@ def page(seen: Seen, observed: Observed, now: float, paint: Paint, columns: int)
 
 def _conditions(cluster: Manifest, now: float, paint: Paint, columns: int) -> list[str]:
     rows: list[list[Cell | str]] = [[Cell(text, "dim") for text in ("CONDITION", "STATUS", "SINCE", "REASON", "MESSAGE")]]
+    told: dict[str, str] = {}
     for name, said in conditions(cluster).items():
         well = said["status"] == _WELL.get(name, "True")
         look = "" if well else "yellow" if name in _WELL else "red"
         since = age(said.get("lastTransitionTime"), now)
-        rows.append([name, Cell(said["status"], look), since, said.get("reason", ""), said.get("message", "")])
+        first = told.setdefault(said.get("message", ""), name)
+        message = said.get("message", "") if first == name else f"as {first}"
+        rows.append([name, Cell(said["status"], look), since, said.get("reason", ""), message])
     if len(rows) == 1:
         return ["  no conditions: no operator has looked at it"]
     room = max(30, columns - 2 - sum(max(len(printable(_text(row[at]))) for row in rows) + 2 for at in range(4)))
@@ -121,10 +123,12 @@ def _wrong(seen: Seen, paint: Paint, columns: int) -> Iterator[str]:
 
 
 def _events(cluster: Manifest, observed: Observed, now: float, columns: int) -> Iterator[str]:
-    ready = conditions(cluster).get("Ready", {})
+    said = conditions(cluster)
+    ready, told = said.get("Ready", {}), {one.get("reason") for one in said.values()}
     # What went wrong before it became ready is over.
     since = max(now - RECENT, _seconds(ready.get("lastTransitionTime", "")) if ready.get("status") == "True" else 0.0)
-    found = [event for event in observed.events(cluster) if _seconds(last_seen(event)) > since]
+    news = (event for event in observed.events(cluster) if _seconds(last_seen(event)) > since)
+    found = [one for one in news if one["involvedObject"].get("kind") != names.KIND or one.get("reason") not in told]
     for at, event in enumerate(found[:EVENTS]):
         about = event["involvedObject"]
         count = event.get("count") or (event.get("series") or {}).get("count") or 1

@@ -8,6 +8,7 @@ from metricwire.promtext import Exposed, Parser
 
 MOST = 500_000  # samples of an exposition
 NEARLY = 0.9  # of a limit or a volume
+SETTLED = 60.0  # seconds after which agents have found a store that has started
 
 
 def parse(text: bytes) -> list[Exposed]:
@@ -31,14 +32,15 @@ class StoreState:
     free: int
     damaged: int
     read_only: bool
+    hosts: frozenset[str] | None = None  # that it has fresh samples of; None: not known, or too early to say
 
     def plain(self) -> dict[str, Any]:
         """For JSON."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "hosts"}
 
 
-def store_state(samples: Iterable[Exposed], now: float) -> StoreState:
-    """The state that an exposition tells; what it lacks is 0."""
+def store_state(samples: Iterable[Exposed], now: float, hosts: frozenset[str] | None = None) -> StoreState:
+    """The state that an exposition tells; what it lacks is 0. `hosts`: those with fresh samples."""
     found: dict[str, float] = {}
     rejected: dict[str, int] = {}
     version = ""
@@ -66,4 +68,5 @@ def store_state(samples: Iterable[Exposed], now: float) -> StoreState:
         free=int(found.get("metricstore_disk_free_bytes", 0)),
         damaged=int(found.get("metricstore_damaged_total", 0)),
         read_only=bool(found.get("metricstore_read_only", 0)),
+        hosts=hosts if alive >= SETTLED else None,
     )

@@ -12,8 +12,9 @@ from functools import partial
 from typing import Any
 
 from metricscluster import reach
+from metricscluster.asking import Asking
 from metricscluster.client import Client
-from metricscluster.findings import findings, healthy, lacks, moving
+from metricscluster.findings import cluster_name, findings, healthy, lacks, moving
 from metricscluster.kubectl import Kubectl
 from metricscluster.observation import Manifest, Observed, look
 from metricscluster.page import Seen, page
@@ -104,8 +105,8 @@ def _state(arguments: argparse.Namespace, cluster: Manifest) -> StoreState:
     kube, about = reach.kubectl(arguments), cluster["metadata"]
     port = names.STORE_OPS_PORT
     with kube.forward(about["namespace"], f"{names.store(about['name'])}-0", (port,)) as ports:
-        text = Client(f"http://127.0.0.1:{ports[port]}").ask("/metrics/self")
-    return store_state(parse(text), time.time())
+        client = Client(f"http://127.0.0.1:{ports[port]}")
+        return store_state(parse(client.ask("/metrics/self")), time.time(), Asking(client, cluster_name(cluster)).heard())
 
 
 def _plain(seen: Seen, observed: Observed, now: float) -> dict[str, Any]:
@@ -114,7 +115,7 @@ def _plain(seen: Seen, observed: Observed, now: float) -> dict[str, Any]:
     return {
         "namespace": about["namespace"],
         "name": about["name"],
-        "clusterName": seen.cluster.get("spec", {}).get("clusterName") or about["name"],
+        "clusterName": cluster_name(seen.cluster),
         "healthy": healthy(seen.findings),
         "conditions": status.get("conditions", []),
         "store": (status.get("store") or {}) | {"self": seen.state.plain() if seen.state else None, "unreached": seen.why},

@@ -35,7 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         _add_store(made[name])
     made["import"].add_argument("folder", metavar="FOLDER", type=Path, help="with checkpoints or archives of cc-metric-store")
     made["import"].add_argument("--dry-run", action="store_true", help="read and count only")
-    for name, what in (("export", "file to write"), ("backup", "file to write, a tar archive"), ("restore", "backup to read")):
+    for name, what in (
+        ("export", "file to write"),
+        ("backup", "file to write, a tar archive"),
+        ("restore", "backup to read; - for standard input"),
+    ):
         made[name].add_argument("file", metavar="FILE", type=Path, help=what)
     made["restore"].add_argument("--directory", type=Path, required=True, help="the data folder to make; new or empty")
     _add_selection(made["export"])

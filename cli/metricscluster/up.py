@@ -13,7 +13,7 @@ from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 
-from metricscluster import document, guide
+from metricscluster import guide
 from metricscluster.child import Child
 from metricscluster.lines import shown
 from metricscluster.ports import HOST, Ports, address, offset
@@ -54,8 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run until told to stop; the exit status."""
+    from metricscluster import document  # noqa: PLC0415 the store's image, where `store` is run, cannot read YAML
+
     try:
-        cluster = document.read(_content(arguments.file), str(arguments.file))
+        cluster = document.read(_content(arguments.file, document.LARGEST), str(arguments.file))
     except BadInput as error:
         print(printable(str(error)), file=sys.stderr)
         return 2
@@ -70,11 +72,11 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _content(path: Path) -> bytes:
-    """The file, or so much of it that it is seen to be too large."""
+def _content(path: Path, most: int) -> bytes:
+    """The file, or a byte more than it may have."""
     try:
         with path.open("rb") as file:
-            return file.read(document.LARGEST + 1)
+            return file.read(most + 1)
     except OSError as error:
         raise BadInput(f"{path}: cannot read it: {error.strerror}") from error
 

@@ -106,5 +106,5 @@ def test_errors_are_one_line_and_a_status(
 def test_every_reason_that_status_finds_by_itself_is_documented() -> None:
     """Those of the conditions are in docs/troubleshooting.md."""
     found = set(re.findall(r"Finding\(\s*\"([A-Z]\w+)\"", Path(findings.__file__).read_text()))
-    assert len(found) == 12
+    assert len(found) == 13
     assert all(f"`{reason}`" in SECTIONS["status"] for reason in found - {"Paused"})

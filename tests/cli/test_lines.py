@@ -67,7 +67,7 @@ def test_the_guide_is_ready_to_be_pasted(tmp_path: object) -> None:
     assert found["to"] - found["from"] in (300, 301)
     assert found["queries"] == [{"metric": "load_one", "host": "it's"}]
     assert f"cat '{token_file}'" in node
-    assert grep == "curl -s http://127.0.0.1:8083/metrics | grep cpu_user"
+    assert grep == "curl -s http://127.0.0.1:8083/metrics | grep ^cpu_user"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import os
+import ssl
 import subprocess
 import sys
 import time
@@ -13,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from certificates import write_pair
+from certificates import check_as_newer_pythons, write_pair
 from fakekubectl import FakeKubectl, manifest
 from metricscluster import query
-from metricscluster.asking import Place, Series
+from metricscluster.asking import Asking, Place, Series
+from metricscluster.client import Client
 from metricscluster.moments import rfc3339
 from metricwire import tokens
 from storeserver import Store
@@ -118,6 +120,13 @@ def test_csv_has_every_sample(ask: Command, now: int) -> None:
     assert {(row["hostname"], row["type"], row["metric"]) for row in found} == {("n2", "", "load_one")}
 
 
+def test_samples_have_the_same_times_whenever_the_question_begins(ask: Command, now: int) -> None:
+    status, out, _ = ask("query", "load_one", "--host", "n2", "--from", now - 97, "--to", now, "-o", "csv")
+    assert status == 0
+    assert [row["time"] for row in csv.DictReader(io.StringIO(out))] == [rfc3339(stamp) for stamp in range(now - 90, now, 10)]
+    assert ask("query", "load_one", "--from", now - 7, "--to", now)[1] == ""
+
+
 def test_json_names_unit_and_places(ask: Command, now: int) -> None:
     found = json.loads(ask("query", "cpu_used", "--type", "hwthread", "--host", "n1", "-o", "json")[1])
     assert (found["cluster"], found["metric"], found["unit"]) == ("fritz", "cpu_used", "percent")
@@ -212,6 +221,10 @@ def test_who_reads_no_more_gets_no_traceback(store: Store, keys: Path) -> None:
 
 
 # top
+
+
+def test_hosts_that_the_store_hears_of_need_no_token(store: Store) -> None:
+    assert Asking(Client(f"http://127.0.0.1:{store.operations_port}"), "fritz").heard() == {"n1", "n2"}
 
 
 def test_nodes_by_memory(ask: Command) -> None:
@@ -330,6 +343,13 @@ def test_a_store_with_tls_is_known_by_its_own_certificate(command: Command, kube
         assert "CERTIFICATE_VERIFY_FAILED" in command(*asked)[2]
     finally:
         spoken.stop()
+
+
+def test_an_authority_is_taken_as_curl_takes_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    check_as_newer_pythons(monkeypatch)
+    context = Client("https://store", ca_file=write_pair(tmp_path, "ca", "authority")[0])._context
+    assert context is not None
+    assert not context.verify_flags & ssl.VERIFY_X509_STRICT
 
 
 def test_without_kubectl(command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -16,8 +16,10 @@ from fakekubectl import FakeKubectl, manifest
 from fakeworld import TAINT, cluster, condition, node, operator, pod, ports, world
 from metricscluster.findings import findings, healthy, lacks
 from metricscluster.observation import Observed, look
+from metricscluster.page import Seen, page
 from metricscluster.remedies import REMEDIES, remedy
 from metricscluster.selfmetrics import StoreState, parse, store_state
+from metricscluster.terminal import Paint
 from metricsoperator.reasons import Reason
 from storeserver import Store
 
@@ -83,6 +85,31 @@ def test_restarts(container: Manifest, reason: str | None) -> None:
 )
 def test_what_the_store_says_of_itself(changed: dict[str, Any], found: list[tuple[str, bool]]) -> None:
     assert reasons(cluster(), STORE, state=StoreState(**(STATE.plain() | changed))) == found
+
+
+@pytest.mark.parametrize(
+    ("hosts", "since", "spec", "found"),
+    [
+        ({"n1"}, "11:00:00", {}, [("NothingDelivered", False)]),
+        ({"strange"}, "11:00:00", {}, [("NothingDelivered", False)]),
+        (set(), "11:00:00", {}, [("NothingDelivered", True)]),
+        ({"n1", "n2"}, "11:00:00", {}, []),
+        (set(), "11:58:30", {}, []),
+        (set(), "11:58:30", {"nodeAgent": {"interval": "1s"}}, [("NothingDelivered", True)]),
+        (set(), "11:00:00", {"nodeAgent": {"collectors": {"load": False}}}, []),
+        (set(), "11:00:00", {"nodeAgent": {"delivery": {"by": "NATS"}}}, []),
+        (None, "11:00:00", {}, []),
+    ],
+)
+def test_agents_that_are_ready_and_do_not_deliver(
+    hosts: set[str] | None, since: str, spec: dict[str, Any], found: list[tuple[str, bool]]
+) -> None:
+    """A wrong authority of TLS, a network policy: the operator cannot see it, and the store does not miss anybody."""
+    agents = [pod(f"fritz-agent-{name}", "agent", name) for name in ("n1", "n2")]
+    for agent in agents:
+        agent["status"]["conditions"][0]["lastTransitionTime"] = f"2026-11-21T{since}Z"
+    state = StoreState(**(STATE.plain() | {"hosts": None if hosts is None else frozenset(hosts)}))
+    assert reasons(cluster(**spec), STORE, *agents, state=state) == found
 
 
 @pytest.mark.parametrize(
@@ -156,6 +183,34 @@ def test_a_cause_is_told_once() -> None:
     assert reasons(cluster(agents, degraded), pod("fritz-store-0", "store")) == [("ImageNotPulled", True)]
 
 
+def test_what_follows_from_a_told_cause_is_not_told() -> None:
+    waiting = pod("fritz-store-0", "store", ready=False)
+    said = [condition(kind, "False", "SecretMissing", "make Secret x") for kind in ("Ready", "StoreAvailable")]
+    assert reasons(cluster(*said), waiting) == [("SecretMissing", True)]
+    invalid = cluster(condition("Ready", "False", "InvalidSpec", "spec.x: expected y"))
+    seen = Observed([invalid], {"pods": [], "services": [], "statefulsets": []}, None, (), (operator(),), everywhere=True)
+    assert [one.reason for one in findings(invalid, seen, None, NOW)] == ["InvalidSpec"]
+    assert [one.reason for one in findings(cluster(), seen, None, NOW)] == ["ObjectsMissing", "StoreNotReady"]
+
+
+def test_what_is_told_already_is_not_told_again_in_the_page() -> None:
+    long = "pod fritz-store-0, image x: ErrImagePull"
+    kinds = ("Ready", "StoreAvailable")
+    found = cluster(*(condition(kind, "False", "ImageNotPulled", long) for kind in kinds))
+    events = [
+        manifest("Event", f"fritz.{at}", reason=reason, message=long, type="Warning")
+        for at, reason in enumerate(("ImageNotPulled", "NameTaken"))
+    ]
+    for event in events:
+        event |= {"involvedObject": {"kind": "MetricsCluster", "name": "fritz"}, "lastTimestamp": "2026-11-21T11:59:00Z"}
+    seen = Observed([found], {"events": events}, None, (), (operator(),), everywhere=True)
+    shown = page(Seen(found, None, "", findings(found, seen, None, NOW), []), seen, NOW, Paint(on=False), 200)
+    assert [line.split()[-2:] for line in shown if "StoreAvailable" in line] == [["as", "Ready"]]
+    assert [line for line in shown if "MetricsCluster fritz:" in line] == [
+        f"  events  60s ago, MetricsCluster fritz: NameTaken: {long}"
+    ]
+
+
 def test_every_reason_has_a_remedy_in_words() -> None:
     well = {"Ready", "Available", "UpToDate", "NoFaultKnown"}
     assert {str(reason) for reason in REMEDIES} == {str(reason) for reason in Reason} - well
@@ -212,6 +267,7 @@ def test_the_numbers_of_a_real_store(store: Store) -> None:
     found = store_state(parse(Client(f"http://127.0.0.1:{store.operations_port}").ask("/metrics/self")), time.time())
     assert (found.series, found.series_limit, found.stored, found.read_only, found.rejected) == (1, 1_000_000, 1, False, {})
     assert found.rate > 0
+    assert found.hosts is None
     assert found.used > 0
     assert found.free > 0
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import subprocess
 import sys
 import tarfile
 import threading
@@ -210,6 +211,33 @@ def test_a_backup_becomes_a_store_with_the_same_samples(store: Store, run: Run, 
     finally:
         other.stop()
     assert "is running on it" in run("verify", "--directory", tmp_path / "data")[2]
+
+
+def test_a_pod_with_the_stores_image_restores_from_standard_input(store: Store, run: Run, tmp_path: Path) -> None:
+    store.write(f"load_one,cluster=fritz,hostname=n value=1 {NOW}")
+    assert run("backup", "--url", store.url, tmp_path / "b.tar")[0] == 0
+    backup = (tmp_path / "b.tar").read_bytes()
+    status, out, err = in_image(backup, "restore", "-", "--directory", tmp_path / "new")
+    assert (status, out, err) == (0, f"restored {len(list(files(tmp_path / 'new')))} files to {tmp_path / 'new'}\n", "")
+    assert run("verify", "--directory", tmp_path / "new")[1] == "read 1 series and 1 samples: 0 damages\n"
+    status, _, err = in_image(backup[:-4096], "restore", "-", "--directory", tmp_path / "cut")
+    assert (status, err.startswith("cannot use standard input as a backup: ")) == (1, True)
+
+
+def files(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_file())
+
+
+def in_image(given: bytes, *arguments: object) -> tuple[int, str, str]:
+    """Status, output and errors of `metricscluster store ...` where libraries of the other parts are not installed."""
+    absent = ["aiohttp", "kopf", "kubernetes", "pynvml", "yaml"]
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({absent})); from metricscluster.__main__ import main; sys.exit(main())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "store", *map(str, arguments)], input=given, capture_output=True, timeout=30, check=False
+    )
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
 def test_a_backup_that_was_changed_or_cut_is_not_restored(store: Store, run: Run, tmp_path: Path) -> None:
