@@ -34,7 +34,7 @@ check: $(VENV)/dev ## format, lint, types, import contracts, tests
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
-	@$(BIN)/lint-imports --quiet 2>/dev/null || $(BIN)/lint-imports
+	@$(BIN)/lint-imports > /dev/null || $(BIN)/lint-imports
 	@$(MAKE) --no-print-directory test
 
 format: $(VENV)/dev ## format the code
