@@ -162,7 +162,7 @@ def _log(directory: Path, content: Content) -> None:
 
 
 def _blocks(directory: Path, content: Content) -> None:
-    blocks = Blocks(directory / formats.BLOCKS_NAME, directory, _Untouched(), content.damages.append)
+    blocks = Blocks(directory / formats.BLOCKS_NAME, None, _Untouched(), content.damages.append)
     blocks.scan()
     for stretch in blocks.stretches():
         for rows in blocks.all(stretch):
@@ -173,7 +173,7 @@ def _blocks(directory: Path, content: Content) -> None:
 
 
 def _archive(directory: Path, content: Content) -> None:
-    archive = Archive(directory / formats.ARCHIVE_NAME, directory, _Untouched(), content.damages.append)
+    archive = Archive(directory / formats.ARCHIVE_NAME, None, _Untouched(), content.damages.append)
     for cluster in archive.clusters():
         for rows in archive.parts(cluster, None, None, -ALWAYS, ALWAYS):
             content.archive.hold(len(rows.values), int(rows.timestamps.min()), int(rows.timestamps.max()))

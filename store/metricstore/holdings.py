@@ -19,6 +19,7 @@ from metricstore.disk.directory import Directory
 from metricstore.disk.files import Files
 from metricstore.disk.formats import State
 from metricstore.disk.log import Log
+from metricstore.disk.quarantine import Quarantine
 from metricstore.memory.head import Head
 from metricstore.memory.metrics import MetricTable
 from metricstore.memory.registry import Registry
@@ -68,7 +69,7 @@ class Holdings:
         self.metrics = MetricTable(metrics)
         self.registry = Registry(limits.series, limits.label_bytes)
         self.directory = Directory(directory, cluster, files)
-        quarantine = self.directory.quarantine
+        quarantine = Quarantine(self.directory.quarantine, files, limits.quarantine_bytes)
         self.checkpoint = Checkpoint(self.directory.path, files, self.on_damage)
         self.log = Log(self.directory.log, files, on_damage=self.on_damage)
         self.catalogue = Catalogue(self.directory.names, files, self.on_damage)

@@ -72,6 +72,9 @@ class Limits(msgspec.Struct, frozen=True, rename="kebab", forbid_unknown_fields=
     log_bytes: Annotated[Positive, Meta(description="Size of the log; above it windows are sealed, and the log goes.")] = (
         256 * 1024**2
     )
+    quarantine_bytes: Annotated[
+        Positive, Meta(description="Size of all files in the quarantine; above it the oldest of them go.")
+    ] = 256 * 1024**2
     waiting: Annotated[Positive, Meta(description="Samples that may wait for the disk; above, writers get 503.")] = 2_000_000
     connections: Annotated[
         Positive,

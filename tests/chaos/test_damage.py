@@ -110,7 +110,7 @@ class Whole:
             at = end
 
     def _chunks(self, file: Path) -> Iterator[Piece]:
-        blocks = Blocks(file.parent, file.parent / "none", self.library(file).files)
+        blocks = Blocks(file.parent, None, self.library(file).files)
         blocks.scan()
         block = Block.named(file.name)
         assert block

@@ -282,7 +282,7 @@ def test_verify_and_stats_read_every_part_and_change_nothing(store: Store, run: 
     data = tmp_path / "data"
     key = SeriesKey(Place("fritz", "n1"), "load_one")
     columns = np.zeros(3, np.int64), np.arange(3), np.ones(3, np.int64), np.ones(3)
-    Archive(data / "archive", data / "quarantine", Files()).write("fritz", [ArchiveRows([key], *columns)])
+    Archive(data / "archive", None, Files()).write("fritz", [ArchiveRows([key], *columns)])
     before = {path: path.read_bytes() for path in data.rglob("*") if path.is_file()}
     assert run("verify", "--directory", data) == (0, "read 5 series and 1004 samples: 0 damages\n", "")
     status, out, _ = run("stats", "--directory", data)

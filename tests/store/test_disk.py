@@ -19,6 +19,7 @@ from metricstore.disk.codec import SLOTS, Malformed
 from metricstore.disk.files import Files
 from metricstore.disk.formats import Block, Columns, Damaged, Freed, Identity, Kind, State
 from metricstore.disk.log import Log
+from metricstore.disk.quarantine import Quarantine
 from metricstore.disk.records import Payload
 from metricwire.samples import Labels, Place, SeriesKey
 
@@ -368,7 +369,8 @@ def blocks(tmp_path: Path, damages: list[str]) -> Callable[[], Blocks]:
     (tmp_path / "blocks").mkdir()
 
     def make() -> Blocks:
-        found = Blocks(tmp_path / "blocks", tmp_path / "quarantine", Unsynced(), damages.append)
+        quarantine = Quarantine(tmp_path / "quarantine", Unsynced(), 10**9)
+        found = Blocks(tmp_path / "blocks", quarantine, Unsynced(), damages.append)
         found.scan()
         return found
 

@@ -18,6 +18,7 @@ from metricstore.disk.archive import Archive
 from metricstore.disk.archiverows import ArchiveRows, merged
 from metricstore.disk.files import Files
 from metricstore.disk.footer import parse
+from metricstore.disk.quarantine import Quarantine
 from metricwire.errors import TooLarge
 from metricwire.samples import Place, SeriesKey
 
@@ -27,7 +28,8 @@ class Watched(Archive):
 
     def __init__(self, directory: Path, files: Files | None = None) -> None:
         self.damages: list[str] = []
-        super().__init__(directory, directory.with_name("quarantine"), files or Files(), self.damages.append)
+        quarantine = Quarantine(directory.with_name("quarantine"), files or Files(), 10**9)
+        super().__init__(directory, quarantine, files or Files(), self.damages.append)
 
 
 Samples = dict[tuple[SeriesKey, int], tuple[int, bytes]]

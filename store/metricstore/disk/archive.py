@@ -17,6 +17,7 @@ from metricstore.disk.archivefile import Opened, names, open_file, read_group, w
 from metricstore.disk.archiverows import ArchiveRows, merged
 from metricstore.disk.files import TEMPORARY, Files
 from metricstore.disk.formats import Damaged
+from metricstore.disk.quarantine import Quarantine
 from metricwire.errors import TooLarge
 
 logger = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ class Archive:
     """The archive in one folder. `on_damage` is told of each row group and ending that cannot be read. Threads may share it."""
 
     def __init__(
-        self, directory: Path, quarantine: Path, files: Files, on_damage: Callable[[str], None] = lambda text: None
+        self, directory: Path, quarantine: Quarantine | None, files: Files, on_damage: Callable[[str], None] = lambda text: None
     ) -> None:
         self.directory = directory
         self._quarantine, self._files, self._on_damage = quarantine, files, on_damage
@@ -140,11 +141,8 @@ class Archive:
 
     def _set_aside(self, path: Path) -> None:
         """Move a whole file to the quarantine."""
-        try:
-            self._quarantine.mkdir(mode=0o700, exist_ok=True)
-            self._files.rename(path, self._quarantine / f"{path.parent.name}~{path.name}")
-        except OSError as error:
-            logger.warning("cannot move %s to the quarantine: %s", path, error.strerror)
+        if self._quarantine:
+            self._quarantine.take(path, f"{path.parent.name}~{path.name}")
 
     # What there is
 

@@ -31,6 +31,7 @@ from metricstore.disk.blockfile import BlockFile
 from metricstore.disk.codec import SLOTS
 from metricstore.disk.files import TEMPORARY, Files
 from metricstore.disk.formats import CHUNK_SERIES, Block, Damaged
+from metricstore.disk.quarantine import Quarantine
 from metricstore.disk.rows import NO_ROWS, Rows
 
 logger = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ class Blocks:
     """The blocks of one data folder. `on_damage` is told of each damage once. Threads may share it."""
 
     def __init__(
-        self, directory: Path, quarantine: Path, files: Files, on_damage: Callable[[str], None] = lambda text: None
+        self, directory: Path, quarantine: Quarantine | None, files: Files, on_damage: Callable[[str], None] = lambda text: None
     ) -> None:
         self._directory, self._quarantine, self._files, self._on_damage = directory, quarantine, files, on_damage
         self.mentioned: NDArray[np.bool_] = np.zeros(0, bool)  # by number // 128: whether a block had one at the last scan
@@ -183,14 +184,10 @@ class Blocks:
 
     def _set_aside(self, block: Block, damage: Damaged) -> None:
         """Move a whole block to the quarantine."""
-        path = self._path(block)
-        self._on_damage(f"cannot read block {path.name}: {damage}; it is in {self._quarantine}")
+        self._on_damage(f"cannot read block {block.name}: {damage}")
         self._forget(block)
-        try:
-            self._quarantine.mkdir(mode=0o700, exist_ok=True)
-            self._files.rename(path, self._quarantine / path.name)
-        except OSError as error:
-            logger.warning("cannot move %s to the quarantine: %s", path, error.strerror)
+        if self._quarantine:
+            self._quarantine.take(self._path(block), block.name)
 
     def _open(self, block: Block) -> BlockFile | None:
         """The block open for reading; None when there is none, or it is damaged."""
@@ -282,12 +279,8 @@ class Blocks:
 
     def spare(self, block: Block) -> None:
         """Keep the file in the quarantine, too, if some of it could not be read: it is about to go."""
-        if self._reported.get(block):
-            try:
-                self._quarantine.mkdir(mode=0o700, exist_ok=True)
-                self._files.link(self._path(block), self._quarantine / block.name)
-            except OSError as error:
-                logger.warning("cannot keep %s in the quarantine: %s", block.name, error.strerror)
+        if self._quarantine and self._reported.get(block):
+            self._quarantine.link(self._path(block), block.name)
 
     def hide(self, blocks: Iterable[Block]) -> dict[Block, Kept]:
         """Readers find these no more; `delete` is to follow, which takes long where much is deleted."""
