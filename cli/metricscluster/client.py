@@ -15,6 +15,7 @@ from urllib.parse import urlencode, urlsplit
 from metricagent.backoff import Backoff
 from metricscluster.terminal import printable
 from metricwire.errors import BadInput, MetricsError, Unavailable
+from metricwire.trust import as_others_check
 
 TIMEOUT = 60.0  # seconds for a connection, and for each piece of an answer
 PATIENCE = 600.0  # seconds after which what fails for a while has failed
@@ -61,9 +62,7 @@ class Client:
         self._context = context
         try:
             if parts.scheme == "https" and context is None:
-                self._context = ssl.create_default_context(cafile=ca_file)
-                # Since 3.13 Python asks of an authority's certificate what many people's own lack; curl does not.
-                self._context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+                self._context = as_others_check(ssl.create_default_context(cafile=ca_file))
         except OSError as error:
             raise BadInput(f"cannot use the certificates in {ca_file}: {error.strerror}") from error
         self._connection: http.client.HTTPConnection | None = None

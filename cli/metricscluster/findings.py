@@ -5,10 +5,10 @@ the pods, the nodes and the store's own numbers.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
 from typing import Any, NamedTuple
 
 from metricscluster.figures import figure
+from metricscluster.moments import unix
 from metricscluster.observation import Manifest, Observed
 from metricscluster.remedies import remedy
 from metricscluster.selfmetrics import NEARLY, SETTLED, StoreState
@@ -206,8 +206,8 @@ def _silent(cluster: Manifest, seen: Observed, state: StoreState, now: float) ->
 def _ready_since(pod: Manifest, now: float) -> float:
     """Unix time; now for one that is not ready."""
     for said in pod.get("status", {}).get("conditions", []):
-        if said["type"] == "Ready" and said["status"] == "True" and said.get("lastTransitionTime"):
-            return datetime.fromisoformat(said["lastTransitionTime"]).timestamp()
+        if said["type"] == "Ready" and said["status"] == "True":
+            return unix(said.get("lastTransitionTime") or "") or now
     return now
 
 

@@ -25,6 +25,14 @@ def moment(text: str, now: float) -> int:
     return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
 
 
+def unix(stamp: str) -> float:
+    """Seconds since the epoch of a time of Kubernetes (RFC 3339); 0 for none."""
+    try:
+        return datetime.fromisoformat(stamp).timestamp()
+    except ValueError:
+        return 0.0
+
+
 def age(since: str | None, now: float) -> str:
     """How long ago a time of Kubernetes (RFC 3339) was: `45s`, `3h`, `12d`; `-` where there is none."""
     if not since:

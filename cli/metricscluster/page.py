@@ -2,12 +2,11 @@
 
 import textwrap
 from collections.abc import Iterator
-from datetime import datetime
 from typing import NamedTuple
 
 from metricscluster.figures import figure
 from metricscluster.findings import Finding, Lack, cluster_name, conditions, healthy
-from metricscluster.moments import age
+from metricscluster.moments import age, unix
 from metricscluster.observation import Manifest, Observed, last_seen
 from metricscluster.selfmetrics import StoreState
 from metricscluster.terminal import Cell, Paint, printable, table
@@ -126,8 +125,8 @@ def _events(cluster: Manifest, observed: Observed, now: float, columns: int) -> 
     said = conditions(cluster)
     ready, told = said.get("Ready", {}), {one.get("reason") for one in said.values()}
     # What went wrong before it became ready is over.
-    since = max(now - RECENT, _seconds(ready.get("lastTransitionTime", "")) if ready.get("status") == "True" else 0.0)
-    news = (event for event in observed.events(cluster) if _seconds(last_seen(event)) > since)
+    since = max(now - RECENT, unix(ready.get("lastTransitionTime", "")) if ready.get("status") == "True" else 0.0)
+    news = (event for event in observed.events(cluster) if unix(last_seen(event)) > since)
     found = [one for one in news if one["involvedObject"].get("kind") != names.KIND or one.get("reason") not in told]
     for at, event in enumerate(found[:EVENTS]):
         about = event["involvedObject"]
@@ -140,14 +139,6 @@ def _events(cluster: Manifest, observed: Observed, now: float, columns: int) -> 
         yield from more
     if len(found) > EVENTS:
         yield f"          and {len(found) - EVENTS} more"
-
-
-def _seconds(stamp: str) -> float:
-    """Of a time of Kubernetes; 0 for none."""
-    try:
-        return datetime.fromisoformat(stamp).timestamp()
-    except ValueError:
-        return 0.0
 
 
 def _broken(text: str, indent: str, columns: int) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from metricagent.reasons import why
 from metricwire.errors import SettingsError
+from metricwire.trust import as_others_check
 
 logger = logging.getLogger(__name__)
 
@@ -64,10 +65,7 @@ class TlsFiles:
 
 def trusting(ca_file: str | Path | None) -> ssl.SSLContext:
     """Checks servers by the authorities in that file, None: by those of this system. OSError when it cannot be used."""
-    context = ssl.create_default_context(cafile=ca_file)
-    # Since 3.13 Python asks of an authority's certificate what many people's own lack (kubernetes-client/python#2394).
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    return context
+    return as_others_check(ssl.create_default_context(cafile=ca_file))
 
 
 def _stamp(path: str) -> Stamp:

@@ -17,9 +17,9 @@ import msgspec
 from metricsoperator import names
 from metricsoperator.kinds import KINDS
 from metricsoperator.objects import Away, Keep, Manifest, Refused, Retry, everything
-from metricsoperator.tls import as_others_check
 from metricsoperator.yamltext import yaml_text
 from metricwire.errors import SettingsError
+from metricwire.trust import as_others_check
 
 REQUEST_SECONDS = (5.0, 20.0)  # to connect, to answer
 APPLY = "application/apply-patch+yaml"

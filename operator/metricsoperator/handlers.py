@@ -30,9 +30,9 @@ from metricsoperator.observed import Key, Observed, key_of, needed
 from metricsoperator.pulse import Pulse
 from metricsoperator.reconcile import Reconciler
 from metricsoperator.settings import Settings
-from metricsoperator.tls import as_others_check
 from metricsoperator.worklist import Worklist
 from metricwire.errors import MetricsError, SettingsError
+from metricwire.trust import as_others_check
 
 log = logging.getLogger(__name__)
 
@@ -222,7 +222,7 @@ def _selector(labels: dict[str, str]) -> str:
 
 
 class Connection(kopf.ConnectionInfo):
-    """How kopf reaches the API server; see metricsoperator.tls."""
+    """How kopf reaches the API server; see metricwire.trust."""
 
     def as_ssl_context(self) -> ssl.SSLContext:
         """kopf's own, a little less strict."""

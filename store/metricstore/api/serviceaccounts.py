@@ -11,6 +11,7 @@ from typing import Any
 
 from metricstore.settings import Kubernetes
 from metricwire.apiserver import NotAnswered
+from metricwire.trust import as_others_check
 
 PATIENCE = 5  # seconds for an answer
 ANSWER_MAX = 1024**2  # bytes of an answer that is read
@@ -49,10 +50,7 @@ class ApiServer:
             return json.loads(answer.read(ANSWER_MAX))
 
     def _context(self) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=self._settings.ca_file)
-        # Since 3.13 Python asks of an authority's certificate what many clusters' own lack (kubernetes-client/python#2394).
-        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        return context
+        return as_others_check(ssl.create_default_context(cafile=self._settings.ca_file))
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

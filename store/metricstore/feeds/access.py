@@ -16,6 +16,7 @@ from metricstore.feeds.notice import cause_of
 from metricstore.settings import Nats
 from metricwire.errors import BadInput, MetricsError, SettingsError
 from metricwire.natscredentials import Credentials
+from metricwire.trust import as_others_check
 
 PORT = 4222
 CONNECT_SECONDS = 5  # for each step of a connection
@@ -125,9 +126,7 @@ class Access:
     def _tls(self) -> ssl.SSLContext:
         nats = self._nats
         try:
-            context = ssl.create_default_context(cafile=nats.ca_file or None)
-            # Since 3.13 Python asks of an authority's certificate what many people's own lack; other NATS clients do not.
-            context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+            context = as_others_check(ssl.create_default_context(cafile=nats.ca_file or None))
             context.minimum_version = ssl.TLSVersion.TLSv1_2
             if nats.cert_file or nats.key_file:
                 context.load_cert_chain(nats.cert_file, nats.key_file or None, password="")

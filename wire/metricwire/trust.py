@@ -1,7 +1,8 @@
-"""Trust in the API server's certificate.
+"""Trust in the certificates of other servers.
 
 Since 3.13 Python asks of a certificate authority what RFC 5280 does and OpenSSL by default does not, such as a key usage
-extension. Many clusters' own authorities lack it (kubernetes-client/python#2394); Go's clients accept them, and so do we.
+extension. Many clusters' and people's own authorities lack it (kubernetes-client/python#2394); Go's clients and curl accept
+them, and so do we.
 """
 
 import ssl
