@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from chaos.controlplane import ADMIN, BINARIES, ControlPlane, needed
+from kubeapi import wait_for
 from metricscluster.__main__ import main
 from metricscluster.kubectl import Conflict, Kubectl
 from metricscluster.podspecs import HOST
@@ -19,7 +21,13 @@ pytestmark = [needed, pytest.mark.controlplane]
 Command = Callable[..., tuple[int, str, str]]
 READER = "shop:reader"
 CUSTOM = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-OURS = "/apis/metricscluster.io/v1alpha1"
+FRITZ = {
+    "apiVersion": "metricscluster.io/v1alpha1",
+    "kind": "MetricsCluster",
+    "metadata": {"name": "fritz", "namespace": "monitoring"},
+    "spec": {},
+}
+FRITZES = "/apis/metricscluster.io/v1alpha1/namespaces/monitoring/metricsclusters"
 WEB = "/apis/apps/v1/namespaces/shop/deployments"
 
 
@@ -30,9 +38,16 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
         for namespace in ("monitoring", "shop"):
             made.ask("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}})
         made.ask("POST", CUSTOM, definition())
+        wait_for("kubectl knows the kind", lambda: knows(made, "metricsclusters.metricscluster.io"))
         yield made
     finally:
         made.stop()
+
+
+def knows(plane: ControlPlane, kind: str) -> bool:
+    """Discovery, which kubectl asks, names a kind later than its own path answers."""
+    command = [BINARIES / "kubectl", f"--server={plane.url}", f"--token={ADMIN}", "--insecure-skip-tls-verify", "get", kind]
+    return not subprocess.run(command, capture_output=True, check=False).returncode
 
 
 @pytest.fixture
@@ -101,14 +116,11 @@ def test_a_change_in_between_is_a_conflict(plane: ControlPlane, config: Path) ->
 
 
 def test_status_tells_where_and_that_no_operator_runs(plane: ControlPlane, config: Path, command: Command) -> None:
+    plane.ask("DELETE", f"{FRITZES}/fritz")
     where = ("status", "--kubeconfig", config)
     none = "cannot find a MetricsCluster: there is none in this namespace; in all namespaces there are"
     assert command(*where) == (1, "", f"{none} none\n")
-    path = f"{OURS}/namespaces/monitoring/metricsclusters"
-    about = {"name": "fritz", "namespace": "monitoring"}
-    plane.ask(
-        "POST", path, {"apiVersion": "metricscluster.io/v1alpha1", "kind": "MetricsCluster", "metadata": about, "spec": {}}
-    )
+    plane.ask("POST", FRITZES, FRITZ)
     assert command(*where) == (1, "", f"{none} monitoring/fritz\n")
     status, out, err = command(*where, "-n", "monitoring")
     assert (status, err) == (1, "")
@@ -118,6 +130,7 @@ def test_status_tells_where_and_that_no_operator_runs(plane: ControlPlane, confi
 
 
 def test_diagnose_takes_what_there_is(plane: ControlPlane, config: Path, command: Command, tmp_path: Path) -> None:
+    plane.ask("POST", FRITZES, FRITZ)
     path = tmp_path / "found.tar.gz"
     status, out, err = command("diagnose", "fritz", "-n", "monitoring", "-o", path, "--kubeconfig", config)
     assert (status, err) == (0, "")
