@@ -95,21 +95,17 @@ class Holdings:
         """The number to write the series under, until the next write. TooLarge at the series or the memory limit."""
         number = self.registry.find_number(key)
         if number is None:
-            self._make_room()
+            if not self._started % SERIES_BETWEEN_LOOKS:
+                self.look()
+            if self._crowded:
+                raise TooLarge(self.full)
             number = self.registry.number(key)
             series = self.head.series
-            if number >= series.size:
+            if number >= len(series.alive):
                 series.reserve(number + 1)
             series.alive[number] = 1
             self._started += 1
         return number
-
-    def _make_room(self) -> None:
-        """TooLarge when there is no room for another series."""
-        if not self._started % SERIES_BETWEEN_LOOKS:
-            self.look()
-        if full := self.full:
-            raise TooLarge(full)
 
     @property
     def full(self) -> str:

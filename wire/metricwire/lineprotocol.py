@@ -124,7 +124,7 @@ class Decoder:
     """Bytes in, in pieces of any size; the batch out at `close`.
 
     `now` (seconds) is given to lines without a timestamp, `cluster` to lines without that tag: BadInput when no tag could say
-    it. `heads`, where given, are shared by the decoders of many bodies. `influx_unit`, where not 0, says that the lines are of
+    it. `heads`, where given, are remembered for further bodies. `influx_unit`, where not 0, says that the lines are of
     InfluxDB's clients, and how many nanoseconds their timestamps count in.
     """
 
@@ -144,9 +144,9 @@ class Decoder:
         self._influx_unit = influx_unit
         if cluster:
             _check_default(cluster, self.limits)
-        self._heads = heads or Heads()
+        self._heads = heads
         self._names = f"{cluster}\n" if influx_unit else cluster  # of known heads: what one names depends on who sends it
-        self._known = self._heads.of(self._names)
+        self._known = heads.of(self._names) if heads else {}
         self._rest = bytearray()
         self._number = 0
 
@@ -233,11 +233,12 @@ class Decoder:
             self._keep(series, self.now if stamp is None else _seconds(stamp), value)
 
     def _series(self, head: bytes) -> SeriesKey:
-        """The series of a head, which is remembered."""
+        """The series of a head, which is remembered where heads were given."""
         series = self._known.get(head)
         if series is None:
             series = parse_head(head, self.cluster, self.limits, frozenset() if self._influx_unit else META_TAGS)
-            self._known = self._heads.add(self._names, head, series)
+            if self._heads:
+                self._known = self._heads.add(self._names, head, series)
         return series
 
     def _keep(self, series: SeriesKey, timestamp: int, value: float) -> None:

@@ -174,8 +174,8 @@ class Registry:
 
     def number(self, key: SeriesKey) -> int:
         """The number of a series that has none yet. TooLarge when there are as many series as may be."""
-        if full := self.full:
-            raise TooLarge(full)
+        if self.count >= self.limit:
+            raise TooLarge(self.full)
         number, self._spare = (int(self._spare[0]), self._spare[1:]) if len(self._spare) else (self.given, self._spare)
         self.restore(key, number)
         return number
@@ -197,10 +197,12 @@ class Registry:
         metric = self._names.setdefault(metric, metric)
         level.add(metric, tags, number)
         level.changed()
-        if number >= len(self._keys):
-            self._keys += [None] * (number + 1 - len(self._keys))
-        self._keys[number] = key if key.place is place and key.metric is metric else SeriesKey(place, metric, tags)
-        self.given = max(self.given, number + 1)
+        keys = self._keys
+        while number >= len(keys):
+            keys.append(None)
+        keys[number] = key if key.place is place and key.metric is metric else SeriesKey(place, metric, tags)
+        if number >= self.given:
+            self.given = number + 1
         self.count += 1
         self.generation += 1
 
