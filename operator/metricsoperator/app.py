@@ -30,7 +30,7 @@ async def run(settings: Settings) -> None:
 
     objects = apply.Cluster(apply.connect(), count=asked)
     operator = Operator(settings, objects, books, worklist, pulse)
-    async with opsapi.serving(settings.health_port, registry, operator.faults):
+    async with opsapi.serving(settings.health_port, registry, operator.faults, lambda: operator.begun):
         await preflight.check(objects, settings.namespace, cluster=bool(settings.cluster_roles))
         log.info("serving %s", settings.namespace or "all namespaces", extra={"version": settings.tag})
         await operator.run()

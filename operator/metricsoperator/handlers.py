@@ -52,6 +52,7 @@ class Operator:
         self.deliveries = Deliveries()
         self.monitors = monitorlist.MonitorList(objects, self.observed, settings.namespace)
         self.pulse = pulse
+        self.begun = False  # its rights are checked, and everything has been looked at once
         site = Site(settings.registry, settings.tag, settings.mount_propagation, settings.cluster_roles, settings.registries)
         self.reconciler = Reconciler(
             objects=objects, observed=self.observed, site=site, now=time.time, books=books, instance=platform.node()
@@ -159,6 +160,7 @@ class Operator:
         for key in self.observed.keys():  # noqa: SIM118 (no mapping)
             self.worklist.add(key)
         await orphans.remove(self.objects, self.settings.namespace)
+        self.begun = True
 
     async def _list(self, kind: str, labels: dict[str, str]) -> list[dict[str, Any]]:
         namespace = "" if kind in CLUSTER_CHILDREN else self.settings.namespace

@@ -1,4 +1,4 @@
-"""/healthz and /metrics, for the kubelet and for Prometheus, on one port."""
+"""/healthz, /readyz and /metrics, for the kubelet and for Prometheus, on one port."""
 
 import logging
 from collections.abc import AsyncIterator, Callable
@@ -14,8 +14,10 @@ log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def serving(port: int, registry: CollectorRegistry, faults: Callable[[], list[str]]) -> AsyncIterator[None]:
-    """Answers while the context lasts. `faults` says why the operator should be started anew; none: it works.
+async def serving(
+    port: int, registry: CollectorRegistry, faults: Callable[[], list[str]], ready: Callable[[], bool]
+) -> AsyncIterator[None]:
+    """Answers while the context lasts. `faults` says why the operator should be started anew, `ready` whether it is at work.
 
     SettingsError: the port is taken.
     """
@@ -26,12 +28,16 @@ async def serving(port: int, registry: CollectorRegistry, faults: Callable[[], l
             log.error("not healthy: %s", fault)
         return web.json_response({"status": "failing" if found else "ok", "faults": found}, status=503 if found else 200)
 
+    async def readiness(_: web.Request) -> web.Response:
+        begun = ready()
+        return web.json_response({"status": "ready" if begun else "starting"}, status=200 if begun else 503)
+
     async def metrics(request: web.Request) -> web.Response:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         return web.Response(body=encode(registry), headers={"Content-Type": content_type})
 
     app = web.Application()
-    app.add_routes([web.get("/healthz", health), web.get("/metrics", metrics)])
+    app.add_routes([web.get("/healthz", health), web.get("/readyz", readiness), web.get("/metrics", metrics)])
     runner = web.AppRunner(app, access_log=None, handle_signals=False)
     await runner.setup()
     try:

@@ -26,7 +26,7 @@ class Settings:
     resync: float = 60.0
     """Seconds between two looks at everything, whatever the watches said: what they missed is repaired within this time."""
     health_port: int = 8080
-    """Port of /healthz and /metrics."""
+    """Port of /healthz, /readyz and /metrics."""
     log_level: str = "INFO"
 
     @property
@@ -55,7 +55,7 @@ OPTIONS = {  # flag -> (field, environment variable, help)
     ),
     "--namespace": ("namespace", "METRICSOPERATOR_NAMESPACE", "the namespace to serve; empty: all"),
     "--resync-seconds": ("resync", "METRICSOPERATOR_RESYNC_SECONDS", "seconds between two looks at everything"),
-    "--health-port": ("health_port", "METRICSOPERATOR_HEALTH_PORT", "port of /healthz and /metrics"),
+    "--health-port": ("health_port", "METRICSOPERATOR_HEALTH_PORT", "port of /healthz, /readyz and /metrics"),
     "--log-level": ("log_level", "METRICSOPERATOR_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR"),
 }
 

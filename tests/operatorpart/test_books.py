@@ -31,13 +31,21 @@ def test_what_is_said_of_a_resource_goes_with_it() -> None:
 
 
 def test_health_and_metrics_share_a_port() -> None:
-    registry, faults, port = CollectorRegistry(), list[str](), free_port()
+    registry, faults, port, begun = CollectorRegistry(), list[str](), free_port(), list[bool]()
     Books(registry, "1.2.3")
 
     async def look() -> None:
-        async with serving(port, registry, lambda: faults), ClientSession(f"http://127.0.0.1:{port}") as ask:
+        async with (
+            serving(port, registry, lambda: faults, lambda: any(begun)),
+            ClientSession(f"http://127.0.0.1:{port}") as ask,
+        ):
             async with ask.get("/healthz") as found:
                 assert (found.status, await found.json()) == (200, {"status": "ok", "faults": []})
+            async with ask.get("/readyz") as found:
+                assert (found.status, await found.json()) == (503, {"status": "starting"})
+            begun.append(True)
+            async with ask.get("/readyz") as found:
+                assert (found.status, await found.json()) == (200, {"status": "ready"})
             faults.append("the watch of Service says nothing more")
             async with ask.get("/healthz") as found:
                 assert (found.status, (await found.json())["faults"]) == (503, faults)
