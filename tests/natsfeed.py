@@ -91,7 +91,7 @@ def make_store(make_app: MakeApp, loop: asyncio.AbstractEventLoop) -> Iterator[M
 
     def make(url: str, *subscriptions: dict[str, str], nats: dict[str, Any] | None = None, **store: Any) -> Store:
         found = {
-            "nats": {"address": url, "ack-wait": "1s"} | (nats or {}),
+            "nats": {"address": url, "ack-wait": "10s"} | (nats or {}),
             "metric-store": {"nats-subscriptions": list(subscriptions)} | store,
             "metrics": {"m": {"frequency": 1}},
         }

@@ -21,6 +21,7 @@ BINARIES = Path(os.environ.get("KUBE_CACHE", Path.home() / ".cache/kube")) / "bi
 ADMIN, OPERATOR = "admin", "operator"  # tokens, and users
 JSON = "application/json"
 MERGE = "application/merge-patch+json"
+START_SECONDS = 120.0  # a start that takes longer hangs
 _UNCHECKED = ssl.create_default_context()
 _UNCHECKED.check_hostname = False
 _UNCHECKED.verify_mode = ssl.CERT_NONE
@@ -86,7 +87,7 @@ class ControlPlane:
             *("--service-account-issuer=https://kubernetes.default.svc", "--service-cluster-ip-range=10.96.0.0/16"),
             *("--allow-privileged=true", "--disable-admission-plugins=ServiceAccount", "--endpoint-reconciler-type=none"),
         )
-        end = time.monotonic() + 60
+        end = time.monotonic() + START_SECONDS
         while self.status("/readyz") != 200:
             assert time.monotonic() < end, (self.folder / "kube-apiserver.log").read_text()[-2000:]
             time.sleep(0.1)

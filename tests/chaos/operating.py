@@ -19,6 +19,7 @@ from chaos.controlplane import MERGE, OPERATOR, ControlPlane
 from chaos.program import free_port
 from metricsoperator.crd import definition
 from metricsoperator.kinds import CHILDREN, CLUSTER_CHILDREN, KINDS, cluster_rules, granted, rules
+from metricsoperator.reconcile import UNREADY_SECONDS
 
 NAMESPACE = "monitoring"
 PREFIX = "monitoring-metricscluster"
@@ -191,9 +192,10 @@ class World:
         return int(next(line.split()[1] for line in text.splitlines() if line.startswith("VmRSS"))) // 1024
 
     def rests(self) -> bool:
-        """Whether nothing waits and nothing was written for a second: counts of pods may be on their way into the status."""
+        """Whether nothing waits, and nothing was written until the look was over that follows one at what was not ready: counts
+        of pods, and the claim, may be on their way into the status."""
         before = self.between.writes.total()
-        time.sleep(1)
+        time.sleep(UNREADY_SECONDS + 1)
         return self.between.writes.total() == before and "metricsoperator_queue_depth 0.0" in self.get("/metrics")
 
     def settled(self, name: str) -> bool:

@@ -12,6 +12,7 @@ from chaos import controlplane
 from charts import CHART, ENVIRONMENT, run
 
 ACCOUNT = "monitoring:metricscluster-operator"
+CRD = "metricsclusters.metricscluster.io"
 
 
 class Server:
@@ -44,13 +45,23 @@ class Server:
         return json.loads(self.kubectl("get", *arguments, "-o", "json"))
 
     def served(self) -> None:
-        """Wait until it serves MetricsClusters."""
+        """Wait until it serves MetricsClusters, and discovery, which Helm asks, names them."""
 
         def listed() -> bool:
             command = ["kubectl", "get", "metricscluster", "--kubeconfig", str(self.admin)]
             return not subprocess.run(command, env=ENVIRONMENT, capture_output=True, check=False).returncode
 
-        kubeapi.wait_for("the kind is served", listed)
+        kubeapi.wait_for("the kind is served", lambda: self._named() and listed())
+
+    def forget(self) -> None:
+        """Delete the kind, and wait until discovery does not name it any more."""
+        self.kubectl("delete", "crd", CRD)
+        kubeapi.wait_for("the kind is forgotten", lambda: not self._named())
+
+    def _named(self) -> bool:
+        """What discovery says now; `kubectl get` is content with what it said a while ago."""
+        command = ["kubectl", "api-resources", "--api-group=metricscluster.io", "-o", "name", "--kubeconfig", str(self.admin)]
+        return CRD in subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False).stdout
 
     def helm(self, verb: str, *arguments: str | Path) -> str:
         return run("helm", "-n", "monitoring", verb, "metricscluster", *arguments, KUBECONFIG=str(self.admin))

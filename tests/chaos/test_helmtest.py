@@ -19,7 +19,7 @@ from chaos.releasing import ACCOUNT, Server
 from charts import CHART, needs
 from metricwire.tokens import new_pair, sign
 
-pytestmark = [pytest.mark.controlplane, controlplane.needed, needs("helm", "kubectl"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.controlplane, controlplane.needed, needs("helm", "kubectl"), pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from metricscluster.kubectl import Conflict, Kubectl
 from metricscluster.podspecs import HOST
 from metricsoperator.crd import definition
 
-pytestmark = [needed, pytest.mark.controlplane]
+pytestmark = [needed, pytest.mark.controlplane, pytest.mark.timeout(300)]
 Command = Callable[..., tuple[int, str, str]]
 READER = "shop:reader"
 CUSTOM = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"

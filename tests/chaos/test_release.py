@@ -13,11 +13,10 @@ import yaml
 import kubeapi
 from chaos import controlplane
 from chaos.program import free_port
-from chaos.releasing import ACCOUNT, Server
+from chaos.releasing import ACCOUNT, CRD, Server
 from charts import ALL, CHART, ENVIRONMENT, MINIMAL, needs, objects, previous, run, template
 
-pytestmark = [pytest.mark.controlplane, controlplane.needed, needs("helm", "kubectl"), pytest.mark.timeout(240)]
-CRD = "metricsclusters.metricscluster.io"
+pytestmark = [pytest.mark.controlplane, controlplane.needed, needs("helm", "kubectl"), pytest.mark.timeout(400)]
 LATER = ("--set", "crds.install=false")  # as if the kind were there already
 ON = ("--set", "metricsCluster.enabled=true", "--set", "metricsCluster.name=fritz")
 
@@ -60,7 +59,7 @@ def test_objects_are_as_the_api_server_wants_them(server: Server) -> None:
     made = [found for found in made if found["kind"] not in {"PodMonitor", "PrometheusRule", "CustomResourceDefinition"}]
     said = server.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", stdin=yaml.safe_dump_all(made))
     assert len(said.splitlines()) == len(made)
-    server.kubectl("delete", "crd", CRD)
+    server.forget()
 
 
 @pytest.mark.parametrize("arguments", [[], ALL, MINIMAL, ["--set", "tests.metricsCluster=fritz"]])
@@ -81,7 +80,7 @@ def test_the_operator_has_the_rights_it_needs(server: Server) -> None:
     assert not server.get("role,rolebinding")["items"]
     assert works(server)
     server.helm("uninstall")
-    server.kubectl("delete", "crd", CRD)
+    server.forget()
 
 
 @pytest.mark.chaos
@@ -114,7 +113,7 @@ def test_life_of_a_release(server: Server, tmp_path: Path) -> None:
     server.helm("install", CHART, *ON)
     assert server.get("metricscluster", "own")["metadata"]["uid"] == uid
     server.helm("uninstall")
-    server.kubectl("delete", "crd", CRD)
+    server.forget()
 
 
 def size(gibibytes: int) -> tuple[str, ...]:
@@ -150,7 +149,7 @@ def test_values_are_never_ignored(server: Server) -> None:
     wanted = yaml.safe_load((CHART / "files/crd.yaml").read_text())
     assert schema(server.get("crd", CRD)) == schema(wanted)
     server.helm("uninstall")
-    server.kubectl("delete", "crd", CRD)
+    server.forget()
 
 
 OLDER = {
@@ -173,7 +172,7 @@ def test_the_first_upgrade_changes_what_was_made_as_a_hook(server: Server) -> No
     server.helm("upgrade", CHART, *size(3))
     assert has(server, 3)
     server.helm("uninstall")
-    server.kubectl("delete", "crd", CRD)
+    server.forget()
 
 
 def test_a_wrong_spec_makes_nothing(server: Server) -> None:
@@ -199,7 +198,7 @@ def test_what_was_switched_off_meanwhile_is_not_ignored(server: Server) -> None:
     said = server.refused("upgrade", CHART, *size(4))
     assert "would leave it as it is in spec.store.storage.size." in said
     server.helm("uninstall")
-    server.kubectl("delete", "crd", CRD)
+    server.forget()
 
 
 @pytest.mark.chaos
@@ -211,4 +210,4 @@ def test_a_second_release_leaves_the_kind_to_the_first(server: Server) -> None:
     assert server.get("crd", CRD)
     assert works(server)
     server.helm("uninstall")
-    server.kubectl("delete", "crd", CRD)
+    server.forget()

@@ -79,8 +79,8 @@ def seconds_to_ready() -> Iterator[float]:
         k.kubectl("delete", "namespace", "shop", "--ignore-not-found", "--wait=false")
         k.kubectl("delete", "metricscluster", "--all", "--timeout=60s")
         left = ("get", "clusterrolebinding", "-l", OURS, "-o", "name")
-        k.eventually(lambda: not k.kubectl(*left), seconds=20, what="the rights in the cluster are taken back")
-        k.kubectl("delete", "namespace", k.NAMESPACE, "--timeout=80s")
+        k.eventually(lambda: not k.kubectl(*left), seconds=60, what="the rights in the cluster are taken back")
+        k.kubectl("delete", "namespace", k.NAMESPACE, "--timeout=180s", seconds=200)
         k.kubectl("delete", "-f", "-", "--ignore-not-found", "--timeout=60s", stdin=k.chart())
 
 

@@ -29,14 +29,15 @@ def missing() -> str:
     return f"{' and '.join(lacking)} not on PATH" if lacking else ""
 
 
-def run(*command: str, stdin: str | None = None, check: bool = True, seconds: float = 90) -> subprocess.CompletedProcess[str]:
+def run(*command: str, stdin: str | None = None, check: bool = True, seconds: float = 150) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=seconds)
     if check and done.returncode:
         raise AssertionError(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
     return done
 
 
-def kubectl(*arguments: str, stdin: str | None = None, seconds: float = 90) -> str:
+def kubectl(*arguments: str, stdin: str | None = None, seconds: float = 150) -> str:
+    """What it prints. `seconds` are more than any `--timeout` of its own, so that it says itself what has not come true."""
     return run("kubectl", "-n", NAMESPACE, *arguments, stdin=stdin, seconds=seconds).stdout
 
 
@@ -78,14 +79,14 @@ def example() -> dict[str, Any]:
 
 
 def eventually(look: Callable[[], Found], *, seconds: float, what: str) -> Found:
-    """What `look` finds as soon as it is true; an assertion in it counts as not yet."""
+    """What `look` finds as soon as it is true; an assertion in it, and what it looks up in vain, count as not yet."""
     end = time.monotonic() + seconds
     while True:
         last: object = None
         try:
             if found := look():
                 return found
-        except AssertionError as error:
+        except (AssertionError, LookupError) as error:
             last = error
         assert time.monotonic() < end, f"not within {seconds} s: {what}{f' ({last})' if last else ''}"
         time.sleep(0.3)

@@ -5,6 +5,7 @@ import base64
 import pytest
 
 from . import kubernetes as k
+from .changing import settled
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -48,6 +49,7 @@ def test_objects(nodes: list[str]) -> None:
 
 
 def test_status(nodes: list[str]) -> None:
+    k.eventually(settled, seconds=60, what="nothing more is under way")
     status = k.get("metricscluster", k.NAME)["status"]
     conditions = {condition["type"]: condition for condition in status["conditions"]}
     assert {name: condition["status"] for name, condition in conditions.items()} == {

@@ -6,8 +6,9 @@ import pytest
 import yaml
 
 from . import kubernetes as k
+from .changing import settled
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(400)
 
 
 def patch(spec: dict[str, Any]) -> None:
@@ -32,10 +33,9 @@ def test_an_image_that_is_not_there_is_told_and_the_next_one_mends_it() -> None:
         assert "spec.image" in condition("Degraded")["message"]
         return bool(condition("StoreAvailable")["reason"] == "ImageNotPulled")
 
-    k.eventually(told, seconds=60, what="the condition names the image")
+    k.eventually(told, seconds=120, what="the condition names the image")
     patch({"image": {"tag": "", "pullPolicy": "IfNotPresent"}})
-    k.eventually(lambda: condition("Progressing")["status"] == "False", seconds=60, what="the pods are replaced")
-    k.kubectl("wait", "--for=condition=Ready", f"metricscluster/{k.NAME}", "--timeout=60s")
+    k.eventually(settled, seconds=120, what="the pods are replaced")
 
 
 def test_a_setting_of_the_agents_replaces_the_agents_alone() -> None:
@@ -48,18 +48,19 @@ def test_a_setting_of_the_agents_replaces_the_agents_alone() -> None:
     k.eventually(replaced, seconds=90, what="new agents")
     assert pods("store") == store
     patch({"nodeAgent": {"collectors": {"swap": True}}})
-    k.eventually(lambda: condition("AgentsAvailable")["status"] == "True", seconds=60, what="agents again")
+    k.eventually(settled, seconds=90, what="agents again")
 
 
 def test_paused() -> None:
     patch({"paused": True})
-    k.eventually(lambda: condition("Progressing")["reason"] == "Paused", seconds=10, what="it is said")
+    k.eventually(lambda: condition("Progressing")["reason"] == "Paused", seconds=30, what="it is said")
     k.kubectl("delete", "service", f"{k.NAME}-agent")
     patch({"nodeAgent": {"maxUnavailable": "20%"}})
     generation = k.get("metricscluster", k.NAME)["metadata"]["generation"]
-    k.eventually(lambda: condition("Ready")["observedGeneration"] == generation, seconds=10, what="the change is seen")
+    k.eventually(lambda: condition("Ready")["observedGeneration"] == generation, seconds=30, what="the change is seen")
     assert f"{k.NAME}-agent" in k.refused("get", "service", f"{k.NAME}-agent")
     patch({"paused": False, "nodeAgent": {"maxUnavailable": "10%"}})
     k.eventually(
-        lambda: k.get("service", "-l", f"app.kubernetes.io/instance={k.NAME}")["items"][2:], seconds=10, what="it is back"
+        lambda: k.get("service", "-l", f"app.kubernetes.io/instance={k.NAME}")["items"][2:], seconds=30, what="it is back"
     )
+    k.eventually(settled, seconds=90, what="it goes on")

@@ -17,6 +17,7 @@ import pytest
 
 from . import kubernetes as k
 
+pytestmark = pytest.mark.timeout(300)
 BROKEN = "broken"
 ACCOUNT = "reader"
 
@@ -48,11 +49,13 @@ def archive(path: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def broken(seconds_to_ready: float) -> Iterator[str]:
-    """A MetricsCluster whose images are nowhere."""
+    """A MetricsCluster whose images are nowhere, as its status says."""
     image = {"registry": "localhost/nowhere", "tag": "missing", "pullPolicy": "Never"}
     about = {"name": BROKEN, "namespace": k.NAMESPACE}
     k.apply({"apiVersion": "metricscluster.io/v1alpha1", "kind": "MetricsCluster", "metadata": about, "spec": {"image": image}})
+    reason = "--for=jsonpath={.status.conditions[?(@.type=='StoreAvailable')].reason}=ImageNotPulled"
     try:
+        k.kubectl("wait", f"metricscluster/{BROKEN}", "--timeout=80s", reason)
         yield BROKEN
     finally:
         k.kubectl("delete", "metricscluster", BROKEN, "--timeout=60s")
@@ -108,12 +111,13 @@ def test_status_of_a_broken_one(broken: str, nodes: list[str]) -> None:
     def told() -> str:
         done = command("status", broken, "-n", k.NAMESPACE)
         assert done.returncode == 1, done.stdout + done.stderr
-        return done.stdout if "ImageNotPulled" in done.stdout else ""
+        assert "ImageNotPulled" in done.stdout
+        assert all(f"node {node}: pod {broken}-agent-" in done.stdout for node in nodes), done.stdout
+        return done.stdout
 
-    text = k.eventually(told, seconds=40, what="status says why")
+    text = k.eventually(told, seconds=40, what="status says why, of the store and of each agent")
     assert f"{k.NAMESPACE}/{broken}  not healthy" in text
     assert "localhost/nowhere/metricscluster-store:missing" in text
-    assert all(f"node {node}: pod {broken}-agent-" in text for node in nodes), text
     both = command("status", "-n", k.NAMESPACE)
     assert both.returncode == 1
     assert f"{k.NAMESPACE}/{k.NAME}  healthy" in both.stdout
@@ -121,9 +125,14 @@ def test_status_of_a_broken_one(broken: str, nodes: list[str]) -> None:
 
 def test_top(nodes: list[str]) -> None:
     where = ("--metricscluster", f"{k.NAMESPACE}/{k.NAME}")
-    rows = {line.split()[0]: line.split() for line in printed("top", "nodes", *where).splitlines()[1:]}
-    assert rows.keys() == set(nodes)
-    assert all(re.fullmatch(r"\d+\.\d\d", row[1]) for row in rows.values()), rows
+
+    def of_nodes() -> bool:
+        rows = {line.split()[0]: line.split() for line in printed("top", "nodes", *where).splitlines()[1:]}
+        assert rows.keys() == set(nodes)
+        assert all(re.fullmatch(r"\d+\.\d\d", row[1]) for row in rows.values()), rows
+        return True
+
+    k.eventually(of_nodes, seconds=40, what="a number of each node")
 
     def measured() -> bool:
         text = command("top", "containers", "-n", k.NAMESPACE, *where).stdout
@@ -144,7 +153,7 @@ def test_query(nodes: list[str], account: str) -> None:
         found = json.loads(printed("query", "mem_used", *where, "--service-account", account, "-o", "json"))
         return {one["host"] for one in found["series"]} == set(nodes)
 
-    k.eventually(permitted, seconds=20, what="RBAC counts")
+    k.eventually(permitted, seconds=40, what="RBAC counts")
     other = command("query", "mem_used", *where, "--service-account", "default")
     assert (other.returncode, other.stdout) == (1, "")
     assert ": 403: " in other.stderr

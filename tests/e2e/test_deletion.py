@@ -4,7 +4,7 @@ import pytest
 
 from . import kubernetes as k
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 KINDS = "serviceaccount,networkpolicy,configmap,service,poddisruptionbudget,statefulset,daemonset,secret,pod"
 ALSO = "also"
 SELECTOR = f"app.kubernetes.io/instance={ALSO}"
@@ -57,8 +57,8 @@ def test_nothing_stays_but_the_volume(nodes: list[str]) -> None:
     bound = ("get", "clusterrolebinding", "-l", SELECTOR, "-o", "name")
     assert k.kubectl(*bound), "what has no namespace waits for the operator"
     operators(1)
-    k.eventually(lambda: not k.kubectl(*bound), seconds=15, what="the rights of the deleted MetricsCluster are taken back")
+    k.eventually(lambda: not k.kubectl(*bound), seconds=60, what="the rights of the deleted MetricsCluster are taken back")
     pods = ("pod", "-l", SELECTOR)
-    k.eventually(lambda: not k.get(*pods)["items"], seconds=75, what="the pod that nobody owned is gone")
+    k.eventually(lambda: not k.get(*pods)["items"], seconds=150, what="the pod that nobody owned is gone")
     k.kubectl("wait", "--for=condition=Ready", f"metricscluster/{k.NAME}", "--timeout=60s")
     k.kubectl("delete", "persistentvolumeclaim", f"data-{ALSO}-store-0", "--timeout=30s")

@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 from . import kubernetes as k
+from .changing import settled
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 WAIT = ("wait", f"metricscluster/{k.NAME}", "--timeout=120s")
 STORE = f"{k.NAME}-store-0"
 
@@ -35,6 +36,7 @@ def told(reason: str) -> Iterator[None]:
     yield
     k.kubectl(*WAIT, "--for=condition=Ready")
     k.kubectl(*WAIT, "--for=condition=Degraded=False")
+    k.kubectl(*WAIT, "--for=condition=Progressing=False")
 
 
 def test_unschedulable() -> None:
@@ -100,10 +102,11 @@ def test_an_operator_that_starts_repeats_no_event() -> None:
             (event["metadata"]["name"], event["count"]) for event in k.get("events", "--field-selector", fields)["items"]
         )
 
+    k.eventually(settled, seconds=60, what="nothing more is under way that is worth an event")
     before = said()
     assert before
     k.kubectl("delete", "pod", "-l", "app.kubernetes.io/component=operator")
     k.kubectl("rollout", "status", "deployment/metricscluster-operator", "--timeout=60s")
     k.kubectl("delete", "service", f"{k.NAME}-agent")
-    k.eventually(lambda: k.get("service", f"{k.NAME}-agent"), seconds=20, what="the new operator works")
+    k.eventually(lambda: k.get("service", f"{k.NAME}-agent"), seconds=60, what="the new operator works")
     assert said() == before

@@ -7,7 +7,7 @@ import yaml
 
 from . import kubernetes as k
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 FIXED = "fixed"
 
 
@@ -50,8 +50,12 @@ def test_a_volume_grows_and_the_pod_goes_on() -> None:
         return [owner["uid"] for owner in found.get("ownerReferences", [])] == [store_set(k.NAME)["metadata"]["uid"]]
 
     k.eventually(adopted, seconds=30, what="the new StatefulSet has the pod")
-    volumes = k.get("metricscluster", k.NAME)["status"]["store"]["volumes"]
-    assert [(volume["name"], volume["requested"]) for volume in volumes] == [(f"data-{k.NAME}-store-0", "2Gi")]
+
+    def said() -> bool:
+        volumes = k.get("metricscluster", k.NAME)["status"]["store"]["volumes"]
+        return [(volume["name"], volume["requested"]) for volume in volumes] == [(f"data-{k.NAME}-store-0", "2Gi")]
+
+    k.eventually(said, seconds=30, what="the status says how large the volume shall be")
     k.kubectl("wait", "--for=condition=Ready", f"metricscluster/{k.NAME}", "--timeout=60s")
 
 

@@ -10,7 +10,7 @@ from .changing import change
 from .conftest import PASSWORD, USER
 from .test_login import log_in
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 def make(name: str) -> dict[str, str]:
@@ -32,14 +32,13 @@ def test_a_new_key_beside_the_old_one_and_then_alone(clients: dict[str, str], no
     node, pod = nodes[0], clients[nodes[0]]
 
     def token() -> str:
-        answer = k.eventually(lambda: log_in(pod, USER, PASSWORD), seconds=20, what="an answer to the login")
-        return str(answer.json()["token"])
+        return k.eventually(lambda: str(log_in(pod, USER, PASSWORD).json()["token"]), seconds=30, what="a token of the login")
 
     def count(expected: dict[str, int]) -> None:
         """Each token as it should, at both; a key may take a while to come to where it is looked for."""
         k.eventually(
             lambda: {one: statuses(pod, node, one) for one in expected} == {one: [s, s] for one, s in expected.items()},
-            seconds=30,
+            seconds=60,
             what="tokens are taken as they should be",
         )
 

@@ -7,7 +7,7 @@ import yaml
 
 from . import kubernetes as k
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 ELSEWHERE = "elsewhere"
 
 
@@ -45,6 +45,6 @@ def test_two_of_one_name_and_a_namespace_that_goes(nodes: list[str]) -> None:
     bound = ("get", "clusterrolebinding", "-l", f"metricscluster.io/namespace={ELSEWHERE}", "-o", "name")
     assert k.kubectl(*bound)
     k.kubectl("delete", "namespace", ELSEWHERE, "--timeout=85s")
-    k.eventually(lambda: not k.kubectl(*bound), seconds=20, what="the rights of what was in it are taken back")
+    k.eventually(lambda: not k.kubectl(*bound), seconds=60, what="the rights of what was in it are taken back")
     assert uids(k.NAMESPACE) == before
     k.kubectl("wait", "--for=condition=Ready", f"metricscluster/{k.NAME}", "--timeout=60s")

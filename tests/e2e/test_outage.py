@@ -10,13 +10,16 @@ from . import kubernetes as k
 from .asking import query
 
 SECONDS = int(os.environ.get("E2E_OUTAGE_SECONDS", "30"))
-pytestmark = pytest.mark.timeout(240 + SECONDS)
+pytestmark = pytest.mark.timeout(500 + SECONDS)
 INTERVAL = 5  # seconds; of the example
 
 
 def scale(replicas: int) -> None:
     """The operator would undo it: it is told to look on."""
     k.kubectl("patch", "metricscluster", k.NAME, "--type=merge", "-p", json.dumps({"spec": {"paused": not replicas}}))
+    if not replicas:
+        paused = "--for=jsonpath={.status.conditions[?(@.type=='Progressing')].reason}=Paused"
+        k.kubectl("wait", f"metricscluster/{k.NAME}", "--timeout=60s", paused)
     k.kubectl("scale", f"statefulset/{k.NAME}-store", f"--replicas={replicas}")
 
 
@@ -31,7 +34,7 @@ def test_no_hole(clients: dict[str, str], nodes: list[str], capsys: pytest.Captu
         found = query(pod, nodes, "load_one", max(replaced + INTERVAL, now - 2 * INTERVAL), now)
         return now if all(any(value is not None for value in found.get(node, [])) for node in nodes) else 0
 
-    began = k.eventually(flowing, seconds=30, what="samples of every node")
+    began = k.eventually(flowing, seconds=60, what="samples of every node")
     try:
         scale(0)
         k.kubectl("wait", "--for=delete", f"pod/{k.NAME}-store-0", "--timeout=90s")
@@ -39,7 +42,7 @@ def test_no_hole(clients: dict[str, str], nodes: list[str], capsys: pytest.Captu
     finally:
         scale(1)
     ended = int(time.time())
-    k.kubectl("rollout", "status", f"statefulset/{k.NAME}-store", "--timeout=60s")
+    k.kubectl("rollout", "status", f"statefulset/{k.NAME}-store", "--timeout=90s")
 
     def whole() -> dict[str, list[float | None]]:
         found = query(pod, nodes, "load_one", began, ended)
@@ -50,7 +53,7 @@ def test_no_hole(clients: dict[str, str], nodes: list[str], capsys: pytest.Captu
             assert None not in values, (node, values)
         return found
 
-    found = k.eventually(whole, seconds=60, what="every sample of the outage, of every node")
+    found = k.eventually(whole, seconds=90, what="every sample of the outage, of every node")
     with capsys.disabled():
         counts = {node: len(values) for node, values in found.items()}
         print(f"\nstore away for {SECONDS} s: load_one from {began} to {ended}: {counts}, none missing")

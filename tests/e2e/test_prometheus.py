@@ -241,8 +241,8 @@ def test_a_prometheus_scrapes_store_agents_and_operator(prometheus: str, nodes: 
     of_agents = query(prometheus, "metricagent_process_cpu_seconds_total")
     assert sorted(series["hostname"] for series in of_agents) == sorted(nodes)
     assert query(prometheus, "metricstore_series")
-    containers = query(prometheus, 'container_memory_usage_bytes{pod="fritz-store-0"}')
-    assert containers, "labels of containers are their own, not the store's"
+    containers = 'container_memory_usage_bytes{pod="fritz-store-0"}'
+    k.eventually(lambda: query(prometheus, containers), seconds=30, what="labels of containers are their own, not the store's")
 
 
 @pytest.mark.skipif(tools.found("promtool") is None, reason="promtool is not installed here (Debian package prometheus)")

@@ -7,6 +7,9 @@ import pytest
 
 from . import kubernetes as k
 from .asking import AGENT, STORE, ask, query
+from .test_tls import arriving
+
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.mark.parametrize("metric", ["load_one", "mem_used", "cpu_user", "net_bytes_in"])
@@ -21,10 +24,14 @@ def test_every_node(clients: dict[str, str], nodes: list[str], metric: str) -> N
 
 
 def test_the_agent_of_the_own_node_answers(clients: dict[str, str]) -> None:
-    for node, pod in clients.items():
-        found = ask(pod, f"{AGENT}/system/v1/metrics/v0/node").json()
-        assert found["dimensions"]["hostname"] == node
-        assert {"cpu.total", "memory.total", "load.1min"} <= {point["name"] for point in found["datapoints"]}
+    def told() -> bool:
+        for node, pod in clients.items():
+            found = ask(pod, f"{AGENT}/system/v1/metrics/v0/node").json()
+            assert found["dimensions"]["hostname"] == node
+            assert {"cpu.total", "memory.total", "load.1min"} <= {point["name"] for point in found["datapoints"]}
+        return True
+
+    k.eventually(told, seconds=30, what="each node's own numbers")
 
 
 def test_no_answer_without_a_token(clients: dict[str, str], nodes: list[str]) -> None:
@@ -39,8 +46,9 @@ def test_samples_outlive_the_store_pod(clients: dict[str, str], nodes: list[str]
     def samples() -> dict[str, Any]:
         return query(pod, [node], "load_one", since, until)
 
+    arriving(pod, [node])  # and so whatever was measured until then
     before = k.eventually(samples, seconds=20, what=f"samples of {node}")
     k.kubectl("delete", "pod", f"{k.NAME}-store-0")
     k.kubectl("rollout", "status", f"statefulset/{k.NAME}-store", "--timeout=60s")
     k.kubectl("wait", "--for=condition=Ready", f"pod/{k.NAME}-store-0", "--timeout=60s")
-    assert k.eventually(samples, seconds=20, what="the store answers again") == before
+    assert k.eventually(samples, seconds=30, what="the store answers again") == before

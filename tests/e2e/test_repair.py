@@ -2,8 +2,11 @@
 
 from typing import Any
 
+import pytest
+
 from . import kubernetes as k
 
+pytestmark = pytest.mark.timeout(240)
 KINDS = "serviceaccount,networkpolicy,configmap,service,statefulset,daemonset"
 OURS = f"app.kubernetes.io/instance={k.NAME}"
 
@@ -42,5 +45,5 @@ def test_nothing_is_written_when_nothing_changes() -> None:
     k.kubectl("rollout", "status", "deployment/metricscluster-operator", "--timeout=60s")
     k.kubectl("delete", "poddisruptionbudget", "fritz-store")
     # The budget comes near the end of the order in which objects are looked at: the new operator has seen the others by then.
-    k.eventually(lambda: k.get("poddisruptionbudget", "fritz-store"), seconds=10, what="the new operator works")
+    k.eventually(lambda: k.get("poddisruptionbudget", "fritz-store"), seconds=60, what="the new operator works")
     assert versions() == before

@@ -16,6 +16,7 @@ from charts import render
 
 from . import kubernetes as k
 
+pytestmark = pytest.mark.timeout(600)  # at the end of the last of them the installation is removed
 LOG = Path(os.environ.get("E2E_AUDIT_LOG") or Path(os.environ.get("KUBE_DIR", "/tmp/kube"), "logs", "audit.log"))
 OPERATOR = "metricscluster-operator"
 FILES = {path.name for path in Path(__file__).parent.glob("test_*.py")}
@@ -38,7 +39,7 @@ def requests() -> list[Request]:
     if not LOG.exists():
         pytest.skip(f"there is no audit log at {LOG}; E2E_AUDIT_LOG names another")
     found = []
-    for line in LOG.read_text().splitlines():
+    for line in LOG.read_text().rpartition("\n")[0].splitlines():  # the last may be half written
         event = json.loads(line)
         *_, namespace, account = f":{event['user']['username']}".split(":")
         if event["stage"] in {"ResponseStarted", "ResponseComplete"} and account.endswith(("-operator", "-store", "-agent")):

@@ -7,7 +7,7 @@ import yaml
 
 from . import kubernetes as k
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 NEXT = os.environ.get("E2E_NEXT_TAG", "")
 
 
@@ -29,7 +29,7 @@ def test_the_store_first() -> None:
             "patch", "metricscluster", k.NAME, "--type=merge", "-p", yaml.safe_dump({"spec": {"image": {"tag": patched}}})
         )
         k.eventually(
-            lambda wanted=wanted: tag("statefulset", f"{k.NAME}-store") == wanted, seconds=10, what="the store's image"
+            lambda wanted=wanted: tag("statefulset", f"{k.NAME}-store") == wanted, seconds=30, what="the store's image"
         )
         k.eventually(
             lambda wanted=wanted: store_runs(wanted) or tag("daemonset", f"{k.NAME}-agent") == wanted,
@@ -37,6 +37,6 @@ def test_the_store_first() -> None:
             what="the store runs it",
         )
         assert store_runs(wanted), "before the agents have it"
-        k.eventually(lambda wanted=wanted: tag("daemonset", f"{k.NAME}-agent") == wanted, seconds=30, what="the agents follow")
+        k.eventually(lambda wanted=wanted: tag("daemonset", f"{k.NAME}-agent") == wanted, seconds=60, what="the agents follow")
         k.kubectl("wait", f"metricscluster/{k.NAME}", "--for=condition=Progressing=False", "--timeout=120s")
         k.kubectl("wait", f"metricscluster/{k.NAME}", "--for=condition=Ready", "--timeout=60s")

@@ -115,6 +115,7 @@ def test_resources_of_a_container_and_whose_it_is(clients: dict[str, str], workl
     def told() -> list[Answer]:
         answers = everywhere(clients, each.node, f"containers/{each.container}")
         assert all("task_name" in answer.json()["dimensions"] for answer in answers), answers
+        assert all(points(answer)["net.tx.bytes"]["value"] for answer in answers), "measured before it has sent"
         return answers
 
     for answer in k.eventually(told, seconds=30, what="the container with its pod's name"):
@@ -157,12 +158,12 @@ def test_what_a_workload_sends(clients: dict[str, str], workloads: dict[str, Wor
                 point = points(answer)["shop.orders"] if answer.status == 200 else {}
                 assert point.get("value") == each.orders, answer
                 assert point["tags"]["me"] == name
+        for answer in everywhere(clients, each.node, resources[0]):
+            found = points(answer)
+            assert {"shop.visits", "shop.answer.count", "shop.answer.p99", "shop.claim"} <= found.keys(), found.keys()
         return True
 
     k.eventually(sent, seconds=30, what=f"shop.orders of {name} at every route")
-    for answer in everywhere(clients, each.node, resources[0]):
-        found = points(answer)
-        assert {"shop.visits", "shop.answer.count", "shop.answer.p99", "shop.claim"} <= found.keys(), found.keys()
     for answer in everywhere(clients, each.node, resources[1]):
         assert points(answer).keys() == {"shop.orders"}
     for answer in everywhere(clients, each.node, f"containers/{'f' * 64}/app"):
@@ -171,9 +172,14 @@ def test_what_a_workload_sends(clients: dict[str, str], workloads: dict[str, Wor
 
 def test_prometheus_shows_it_with_the_pods_name(clients: dict[str, str], workloads: dict[str, Workload]) -> None:
     each = workloads["checkout"]
-    answer = ask(clients[each.node], f"{STORE}/metrics?cluster={k.NAME}&hostname={each.node}")
-    lines = [line for line in answer.text.splitlines() if line.startswith("shop_orders{")]
-    assert any(f'pod="{each.pod["metadata"]["name"]}"' in line and f'type_id="{each.container}"' in line for line in lines)
+    labels = f'pod="{each.pod["metadata"]["name"]}"', f'type_id="{each.container}"'
+
+    def shown() -> bool:
+        answer = ask(clients[each.node], f"{STORE}/metrics?cluster={k.NAME}&hostname={each.node}")
+        lines = [line for line in answer.text.splitlines() if line.startswith("shop_orders{")]
+        return any(all(label in line for label in labels) for line in lines)
+
+    k.eventually(shown, seconds=30, what="shop_orders with the pod's name")
 
 
 def test_another_nodes_agent_does_not_answer_for_it(clients: dict[str, str], workloads: dict[str, Workload]) -> None:
