@@ -62,7 +62,7 @@ class Answer(BaseHTTPRequestHandler):
 @pytest.fixture
 def api_server() -> Iterator[ApiServer]:
     with ApiServer() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield server
         server.shutdown()
 

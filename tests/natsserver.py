@@ -21,6 +21,7 @@ from nats.js import api
 from chaos.program import free_port
 
 START_SECONDS = 30.0
+ASKED_SECONDS = 30.0  # that JetStream is given for an answer
 
 BINARY = shutil.which("nats-server", path=os.environ.get("PATH", "") + ":/usr/sbin")
 needed = pytest.mark.skipif(BINARY is None, reason="nats-server is not installed here (Debian package nats-server)")
@@ -78,7 +79,7 @@ class NatsServer:
     async def make_stream(self, name: str, *subjects: str) -> None:
         """A stream that keeps these subjects."""
         async with self.client() as connection:
-            await connection.jetstream().add_stream(name=name, subjects=list(subjects))
+            await connection.jetstream(timeout=ASKED_SECONDS).add_stream(name=name, subjects=list(subjects))
 
     async def keep(self, subject: str, messages: Iterable[bytes]) -> None:
         """Publish to a stream; when this returns it has them."""
@@ -90,4 +91,4 @@ class NatsServer:
     async def consumer(self, stream: str, name: str = "metricstore") -> api.ConsumerInfo:
         """What the server knows of a consumer."""
         async with self.client() as connection:
-            return await connection.jsm().consumer_info(stream, name)
+            return await connection.jsm(timeout=ASKED_SECONDS).consumer_info(stream, name)

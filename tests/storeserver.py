@@ -3,6 +3,8 @@
 import asyncio
 import socket
 import threading
+import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,12 @@ class Store:
     """Without `key_file`, the file of a public key, everybody may do everything. `tls`: files of certificate and key."""
 
     def __init__(
-        self, directory: Path, metrics: dict[str, Any], key_file: Path | None = None, tls: tuple[Path, Path] | None = None
+        self,
+        directory: Path,
+        metrics: dict[str, Any],
+        key_file: Path | None = None,
+        tls: tuple[Path, Path] | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         store = {
             "directory": str(directory),
@@ -28,7 +35,7 @@ class Store:
             "strict-roles": bool(key_file),
         }
         loaded, _ = settings.load({"metric-store": store, "metrics": metrics}, "test")
-        self.app = App(loaded, open_to_all=key_file is None)
+        self.app = App(loaded, open_to_all=key_file is None, clock=clock)
         self._listening = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
         self.port, self.operations_port = (one.getsockname()[1] for one in self._listening)
         self.url = f"http://127.0.0.1:{self.port}"

@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from chaos.program import free_port
 from metricagent.books import Books
 from metricagent.encoding import zstd
 from metricagent.host import Host
@@ -108,9 +109,9 @@ class FakeStore:
 class RunningStore:
     """A FakeStore that listens, on a port that stays the same when it is stopped and started again."""
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self) -> None:
         self.store = FakeStore()
-        self.port = port
+        self.port = free_port()
 
     async def __aenter__(self) -> FakeStore:
         app = web.Application()
@@ -119,7 +120,6 @@ class RunningStore:
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port)
         await site.start()
-        self.port = self._runner.addresses[0][1]
         return self.store
 
     async def __aexit__(self, *_: object) -> None:

@@ -178,8 +178,10 @@ def run(coroutine: Coroutine[Any, Any, None]) -> None:
 
 
 def test_a_service_account_may_what_rbac_grants(api_server: ApiServer, tmp_path: Path) -> None:
+    now = time.time()
+
     async def ask() -> None:
-        async with joined(api_server, tmp_path) as access:
+        async with joined(api_server, tmp_path, lambda: now) as access:
             api_server.allowed.add((AGENTS, "get", OWN))
             for _ in range(3):
                 await may(access, [f"Bearer {token()}"], "GET", OWN + "/")
@@ -200,8 +202,10 @@ def test_a_service_account_may_what_rbac_grants(api_server: ApiServer, tmp_path:
 def test_nobody_is_let_in_while_rbac_cannot_be_asked(
     status: int, text: str, api_server: ApiServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    now = time.time()
+
     async def ask() -> None:
-        async with joined(api_server, tmp_path) as access:
+        async with joined(api_server, tmp_path, lambda: now) as access:
             api_server.allowed.add((AGENTS, "get", OWN))
             api_server.refuses = status
             for _ in range(3):

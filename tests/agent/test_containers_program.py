@@ -70,7 +70,7 @@ def test_containers_have_names_in_the_store_and_in_metrics(
                 sys.executable, "-m", "metricagent", "--config", str(settings), stdout=asyncio.subprocess.PIPE, env=ENVIRONMENT
             )
             try:
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(60):
                     while not any(b"\ninfo," in b"\n" + body for body in store.bodies):
                         store.written.clear()
                         await store.written.wait()

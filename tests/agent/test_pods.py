@@ -386,7 +386,7 @@ def scene(tmp_path: Path) -> Scene:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 what is waited for is far away
             await asyncio.sleep(0.002)
 

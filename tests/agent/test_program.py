@@ -21,6 +21,7 @@ from metricwire.errors import SettingsError
 
 Settings = Callable[..., Path]
 COMMAND = [sys.executable, "-m", "metricagent", "--config"]
+PATIENCE = 60.0  # seconds that a busy machine may take for one step
 ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
@@ -34,7 +35,7 @@ def stamps(folder: Path) -> set[int]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110 files have no events
             await asyncio.sleep(0.02)
 
@@ -47,7 +48,7 @@ def test_killed_while_the_store_is_away_then_no_hole(running_store: Any, write_s
         async with running_store as store:
             settings = write_settings(running_store.url)
             agent = await start(settings)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 await store.written.wait()
         sampled = {at for _, at in store.samples}
         for count in (1, 2):
@@ -80,7 +81,7 @@ def test_a_stop_delivers_what_is_left(running_store: Any, write_settings: Settin
     async def scene() -> None:
         async with running_store as store:
             agent = await start(write_settings(running_store.url))
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 await store.written.wait()
             agent.send_signal(signal.SIGINT)
             output, _ = await agent.communicate()
@@ -92,7 +93,7 @@ def test_a_stop_delivers_what_is_left(running_store: Any, write_settings: Settin
 
 def run(path: Path) -> tuple[int, str]:
     """The status and the one log line of a program that ends by itself."""
-    done = subprocess.run([*COMMAND, str(path)], capture_output=True, text=True, env=ENVIRONMENT, timeout=30, check=False)
+    done = subprocess.run([*COMMAND, str(path)], capture_output=True, text=True, env=ENVIRONMENT, timeout=PATIENCE, check=False)
     assert done.stderr == ""
     (line,) = done.stdout.splitlines()
     return done.returncode, json.loads(line)["message"]

@@ -82,7 +82,7 @@ class Bench:
 
     async def delivered(self, closes: Callable[[], bool]) -> None:
         """Until the books show nothing in the spool, and what has become of it."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while self.count("spooled") or self.count("in_memory") or not closes():  # noqa: ASYNC110 books have no events
                 await asyncio.sleep(0.005)
 
@@ -91,7 +91,7 @@ class Bench:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 a list has no events
             await asyncio.sleep(0.005)
 
@@ -232,7 +232,7 @@ def test_a_bug_after_each_answer_is_no_tight_loop(play: Any, monkeypatch: pytest
         with monkeypatch.context() as patch:
             patch.setattr(bench.spool, "settle", broken)
             running = asyncio.create_task(bench.pusher.run())
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while len(bench.waits) < 5:  # noqa: ASYNC110 a list has no events
                     await asyncio.sleep(0.005)
             running.cancel()
@@ -248,7 +248,7 @@ def test_each_delivery_waits_for_its_turn_and_the_first_one_longer(play: Any) ->
         async def tick(number: int) -> None:
             bench.append(number)
             bench.pusher.wake()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await idle.acquire()
 
         idle = asyncio.Semaphore(0)

@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 
 from certificates import check_as_newer_pythons, write_pair
+from chaos.program import free_port
 from metricagent import httpstore
 from metricagent.answers import Decision, Later, Taken
 from metricagent.encoding import Encoding
@@ -27,7 +28,7 @@ class SecureStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port = 0
+        self.port = free_port()
         self.names: list[str] = []
         self._runner: web.AppRunner | None = None
 
@@ -42,7 +43,6 @@ class SecureStore:
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=context).start()
-        self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
         if self._runner is not None:

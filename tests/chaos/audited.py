@@ -42,6 +42,7 @@ def note(event: str, arguments: tuple[object, ...]) -> None:
 
 
 if __name__ == "__main__":
+    sys.dont_write_bytecode = True  # whether modules are compiled already is not the store's affair
     from metricstore.__main__ import main
 
     sys.argv[1:] = sys.argv[2:]

@@ -220,7 +220,7 @@ class Program:
                 assert not line["message"].startswith("BUG"), line
 
     def _lines(self) -> Iterator[dict[str, Any]]:
-        for line in self._path("log").read_text().splitlines():
+        for line in self._path("log").read_text().split("\n")[:-1]:  # a kill may have cut the last one
             yield json.loads(line)
 
     def _output(self) -> str:

@@ -8,7 +8,8 @@ from typing import NamedTuple
 STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 
 
-MORE = 0.3  # seconds that are waited for more after an answer
+MORE = 0.3  # seconds that are waited for more after an answer, unless it says that the connection ends
+CLOSING = b"connection: close"
 
 
 class Reply(NamedTuple):
@@ -34,7 +35,8 @@ def rest(one: socket.socket) -> Reply:
     try:
         while data := one.recv(65536):
             found += data
-            one.settimeout(min(one.gettimeout() or MORE, MORE))
+            if CLOSING not in found.lower():
+                one.settimeout(min(one.gettimeout() or MORE, MORE))
     except TimeoutError:
         closed = False
     except ConnectionError:

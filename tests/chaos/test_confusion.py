@@ -46,6 +46,7 @@ USERS = {
     "both": [NODE_METRICS, AGENT_METRICS],
     "super": [SUPERUSER],
 }
+DAY = 86_400.0  # seconds: tokens are made when the tests are collected, and asked with whenever their turn comes
 ELSEWHERE, LOGIN_ELSEWHERE = new_pair()[0], new_login_pair()[0]  # the keys of cluster A, not of B, which is asked
 
 OWN, BY_NAME = "/system/v1/metrics/v0", "/system/v1/agent/{}/metrics/v0"
@@ -92,10 +93,13 @@ class Answer(NamedTuple):
 
 
 class Server:
-    """One of the two that speak the DC/OS API, at a port of this machine; its `routes`: methods by path, names in braces."""
+    """One of the two that speak the DC/OS API, at a port of this machine; its `routes`: methods by path, names in braces.
 
-    def __init__(self, name: str, port: int, routes: dict[str, set[str]]) -> None:
-        self.name, self.routes = name, routes
+    `renew` gives it samples of now: what is older than three intervals is not shown.
+    """
+
+    def __init__(self, name: str, port: int, routes: dict[str, set[str]], renew: Callable[[], None] = lambda: None) -> None:
+        self.name, self.routes, self.renew = name, routes, renew
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
 
     def ask(self, method: str, path: str, **headers: str) -> Answer:
@@ -112,12 +116,12 @@ class Server:
         self._connection.close()
 
 
-def token(private: str = PRIVATE, *roles: str, expires: float = 600) -> str:
+def token(private: str = PRIVATE, *roles: str, expires: float = DAY) -> str:
     now = int(time.time())
     return f"Bearer {sign(private, 'x', list(roles), issued=now - 60, expires=now + int(expires))}"
 
 
-def login_token(uid: str, private: str = LOGIN, expires: float = 600) -> str:
+def login_token(uid: str, private: str = LOGIN, expires: float = DAY) -> str:
     now, key = int(time.time()), login_key(private.encode())
     return f"token={issue(key, uid, USERS[uid], now=now - 60, seconds=60 + int(expires), id='1')}"
 
@@ -168,14 +172,17 @@ def store(make_program: Callable[..., Program], make_app: Any, tmp_path: Path) -
     settings = {"public-key-files": [str(tmp_path / "key")], "strict-roles": True, "anonymous-metrics": False, "node": "n1"}
     settings |= {"login": login}
     program = make_program(store=settings, arguments=()).run()
-    answer = program.ask("POST", "/api/write", samples(), {"Authorization": token(PRIVATE, "writer")})
-    assert answer.status == 200, answer.text
+
+    def renew() -> None:
+        answer = program.ask("POST", "/api/write", samples(), {"Authorization": token(PRIVATE, "writer")})
+        assert answer.status == 200, answer.text
+
     routes: dict[str, set[str]] = {}
     for route in make_app(
         {"metric-store": settings | {"directory": str(tmp_path / "other")}}, open_to_all=False
     ).api.framework.routes:
         routes.setdefault(route.path.rstrip("/"), set()).update(route.methods)
-    server = Server("store", program.port, routes)
+    server = Server("store", program.port, routes, renew)
     yield server
     server.close()
 
@@ -185,13 +192,13 @@ def agent(tmp_path: Path) -> Iterator[Server]:
     """The agent's server on what n1's agent has of the samples."""
     (tmp_path / "key").write_text(PUBLIC)
     (tmp_path / "login.pub").write_text(LOGIN_PUBLIC)
-    batch, latest = decode(samples(), now=0), Latest(10)
-    latest.update([sample for sample in batch.samples if sample.series.place[:2] == HERE[:2]], time.time())
+    batch, latest, now = decode(samples(), now=0), Latest(10), time.time()
+    latest.update([sample for sample in batch.samples if sample.series.place[:2] == HERE[:2]], now)
     latest.label({one.place: dict(one.labels) for one in batch.labels if one.place[:2] == HERE[:2]})
     keys, login_keys = (str(tmp_path / "key"),), (str(tmp_path / "login.pub"),)
     settings = ApiSettings(public_key_files=keys, login_key_files=login_keys)
     access = Access(settings, lambda: TokenCheck(keys, login_key_files=login_keys, now=time.time))
-    loop, app = asyncio.new_event_loop(), dcosapi.application(HERE, latest, access, time.time)
+    loop, app = asyncio.new_event_loop(), dcosapi.application(HERE, latest, access, lambda: now)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
 
     async def start() -> int:
@@ -377,9 +384,11 @@ def walk(servers: Iterable[Server], verdict: Verdict) -> None:
 def test_t20_nobody_is_taken_for_another(
     servers: tuple[Server, Server], size: Size, rng: random.Random, figures: Figures
 ) -> None:
-    verdict = Verdict()
+    verdict, store = Verdict(), servers[0]
+    store.renew()
     near(servers, verdict, rng, size)
-    others(servers[0], verdict)
+    store.renew()
+    others(store, verdict)
     forms(servers, verdict)
     walk(servers, verdict)
     each = ", ".join(f"{count} {kind}" for kind, count in sorted(verdict.count.items()))

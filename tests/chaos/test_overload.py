@@ -19,15 +19,19 @@ from natsserver import NatsServer
 SLOWDISK = str(Path(__file__).with_name("slowdisk.py"))
 SYNC = 0.05  # seconds that a sync takes longer
 CONNECTIONS = 16
+REFUSED_WITHIN = 20.0  # seconds that a machine may need to send more than can be stored
 WAITING = 1_500  # samples that may wait: five batches, where sixteen connections send at once
 
 
 def overload(store: Program, ledger: Ledger, seconds: float, *others: Publisher) -> None:
-    """All connections write for so long, and others beside them."""
+    """All connections write for so long, and until something is refused, if it ever is; and others beside them."""
     writers = [Writer(store, ledger, host) for host in range(CONNECTIONS)]
     for one in (*writers, *others):
         one.start()
     time.sleep(seconds)
+    end = time.monotonic() + REFUSED_WITHIN
+    while not ledger.batches[Fate.REFUSED] and time.monotonic() < end:
+        time.sleep(0.01)
     for one in (*writers, *others):
         one.stop.set()
     for one in (*writers, *others):

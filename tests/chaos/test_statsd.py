@@ -216,7 +216,7 @@ def whose(shown: dict[str, Any]) -> dict[tuple[str, str], int]:
 def ended(agent: Agent) -> None:
     """It ends when it is told to, and has logged little, all of it JSON."""
     agent.process.send_signal(signal.SIGTERM)
-    assert agent.process.wait(20) == 0, agent.log()
+    assert agent.process.wait(60) == 0, agent.log()
     lines = agent.log().splitlines()
     assert len(lines) < 40, lines
     for line in lines:

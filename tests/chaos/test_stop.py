@@ -152,5 +152,6 @@ def write(store: Program, value: float | None) -> str:
     now = int(time.time())
     if value is not None:
         assert store.ask("POST", "/api/write", f"m,cluster=c,hostname=h value={value} {now}").status == 200
-    asked = {"cluster": "c", "from": now - 60, "to": now + 60, "queries": [{"metric": "m", "host": "h"}], "with-padding": False}
+    queries = [{"metric": "m", "host": "h"}]
+    asked = {"cluster": "c", "from": now - 600, "to": now + 60, "queries": queries, "with-padding": False}
     return store.ask("POST", "/api/query", json.dumps(asked)).text

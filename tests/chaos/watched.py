@@ -75,7 +75,7 @@ class Agent:
         """SIGTERM; it ends as it should."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
-        assert self._process.wait(30) == 0, self.log()
+        assert self._process.wait(60) == 0, self.log()
         self._process = None
 
     def log(self) -> str:

@@ -50,7 +50,7 @@ def is_alive(pid: int) -> bool:
 
 def play(scene: Any, *arguments: Any) -> None:
     async def run() -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await scene(*arguments)
 
     asyncio.run(run())

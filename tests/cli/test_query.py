@@ -45,19 +45,22 @@ def now() -> int:
 
 
 @pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def keys(tmp_path_factory: pytest.TempPathFactory, now: int) -> Path:
     """A folder with `public.key`, and the tokens `admin` and `writer`."""
     folder = tmp_path_factory.mktemp("keys")
     private, public = tokens.new_pair()
     (folder / "public.key").write_text(public)
-    (folder / "admin").write_text(tokens.sign(private, "admin", ["admin"], issued=int(time.time())))
+    (folder / "admin").write_text(tokens.sign(private, "admin", ["admin"], issued=now))
     return folder
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory, now: int, keys: Path) -> Iterator[Store]:
-    """Two nodes for five minutes, with two hardware threads each; three containers, two of them of one pod."""
-    made = Store(tmp_path_factory.mktemp("store"), METRICS, keys / "public.key").start()
+    """Two nodes for five minutes, with two hardware threads each; three containers, two of them of one pod.
+
+    For the store no time passes, so that all of it stays fresh.
+    """
+    made = Store(tmp_path_factory.mktemp("store"), METRICS, keys / "public.key", clock=lambda: now).start()
     stamps = range(now - 300, now, 10)
     lines = []
     for at, stamp in enumerate(stamps):

@@ -235,7 +235,7 @@ def in_image(given: bytes, *arguments: object) -> tuple[int, str, str]:
         f"import sys; sys.modules.update(dict.fromkeys({absent})); from metricscluster.__main__ import main; sys.exit(main())"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, "store", *map(str, arguments)], input=given, capture_output=True, timeout=30, check=False
+        [sys.executable, "-c", code, "store", *map(str, arguments)], input=given, capture_output=True, timeout=60, check=False
     )
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 

@@ -106,7 +106,7 @@ def start(resource: Path, ports: Ports) -> Iterator[Callable[[], Running]]:
 def ask(port: int, path: str, token: str = "", body: Any = None) -> str:
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers={"Authorization": f"Bearer {token}"})
     request.data = json.dumps(body).encode() if body else None
-    with urllib.request.urlopen(request, timeout=10) as response:
+    with urllib.request.urlopen(request, timeout=PATIENCE) as response:
         return str(response.read().decode())
 
 
@@ -145,8 +145,8 @@ def test_a_cluster_on_this_machine(start: Callable[[], Running], ports: Ports, r
     node = json.loads(wait_for(lambda: ask(ports.agent, "/system/v1/metrics/v0/node", token)))
     assert node["dimensions"]["cluster_id"] == "fritz"
     assert "cpu.cores" in {point["name"] for point in node["datapoints"]}
-    assert "cpu_user{" in wait_for(lambda: ask(ports.store_ops, "/metrics"))
-    assert "uptime{" in ask(ports.agent_metrics, "/metrics")
+    wait_for(lambda: "cpu_user{" in ask(ports.store_ops, "/metrics"))
+    wait_for(lambda: "uptime{" in ask(ports.agent_metrics, "/metrics"))
     with socket.socket(type=socket.SOCK_DGRAM) as client:
         client.sendto(b"orders:3|c", ("127.0.0.1", 8125 + ports.offset))
     application = wait_for(lambda: ask(ports.store, "/system/v1/metrics/v0/containers/unknown/app", token))

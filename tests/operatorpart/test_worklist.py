@@ -12,7 +12,7 @@ def make() -> Worklist[str]:
 
 
 async def taken(work: Worklist[str]) -> str:
-    return await asyncio.wait_for(work.take(), 1)
+    return await asyncio.wait_for(work.take(), 60)
 
 
 async def nothing_waits(work: Worklist[str]) -> bool:
@@ -107,7 +107,7 @@ def test_keys_that_fail_hold_up_no_others() -> None:
 
 def test_turns_that_last_hold_up_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those too that never failed before."""
-    monkeypatch.setattr(worklist, "LONG", 0.05)
+    monkeypatch.setattr(worklist, "LONG", 0.2)
 
     async def play() -> None:
         work = make()

@@ -196,9 +196,9 @@ def test_no_change_of_one_byte_gives_a_wrong_value_or_costs_more_than_a_row_grou
     assert path is not None
     content, whole = path.read_bytes(), everything(archive)
     groups = archivefile.open_file(path).index.groups
-    random.seed(1)
-    for at in sorted({0, len(content) - 1, *random.sample(range(len(content)), 150)}):
-        path.write_bytes(content[:at] + bytes([content[at] ^ 1 << random.randrange(8)]) + content[at + 1 :])
+    rng = random.Random(1)
+    for at in sorted({0, len(content) - 1, *rng.sample(range(len(content)), 150)}):
+        path.write_bytes(content[:at] + bytes([content[at] ^ 1 << rng.randrange(8)]) + content[at + 1 :])
         again = Watched(archive.directory)
         found = everything(again)
         hit = [group for group in groups if group.offset <= at < group.offset + group.size]
