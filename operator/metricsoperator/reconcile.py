@@ -5,7 +5,7 @@ It may be called at any time and end at any request; the next call goes on. Noth
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -17,8 +17,7 @@ from metricsoperator.drift import Difference, differences
 from metricsoperator.events import Posting
 from metricsoperator.kinds import CLUSTER_CHILDREN
 from metricsoperator.manifests.metadata import Manifest, Site, check_registry
-from metricsoperator.needs import Need
-from metricsoperator.objects import Away, NameTaken, Objects, Refused, Retry
+from metricsoperator.objects import Away, Objects, Refused
 from metricsoperator.observed import LARGEST, Key, Observed
 from metricsoperator.ownership import alive, check_owner, owner_uid, rival, title
 from metricsoperator.plan import plan
@@ -28,9 +27,10 @@ from metricsoperator.rollout import waiting
 from metricsoperator.rotation import Rotation
 from metricsoperator.sight import Looking, missing
 from metricsoperator.spec import MetricsCluster, parse, without_newer
-from metricsoperator.state import KeysState, Status
+from metricsoperator.state import Status
 from metricsoperator.status import growing, invalid, observe
 from metricsoperator.trouble import Trouble
+from metricsoperator.turn import RETRIES, Outcome, Turn, reason_of
 from metricwire.dcos import rfc3339
 from metricwire.errors import BadInput
 
@@ -38,57 +38,8 @@ log = logging.getLogger(__name__)
 
 STATUS_SECONDS = 10.0  # between two writes of a status that somebody else writes too: an operator that serves the same
 UNREADY_SECONDS = 5.0  # between looks at what is not ready or grows: pods and claims say how it goes, and are not watched
-RETRIES = 4  # in one turn, then it ends: more than there are objects of one kind, which one webhook may hold up
-_TRUSTED = ("ServiceAccount", "Secret", "ConfigMap")  # what pods run with: somebody else's could make them do anything
 _STARTING = ("ConfigMap", "StatefulSet", "DaemonSet")  # what pods begin with
 _TRUSTING = ("ClusterRoleBinding", "StatefulSet", "DaemonSet")
-_TERMINATING = "because it is being terminated"  # what the API server says of whatever is made in a namespace that goes
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a turn ended (`ready`, `unready`, `invalid`, `gone`), and after how many seconds the next is due anyway."""
-
-    result: str
-    again: float | None = None
-
-
-@dataclass(slots=True)
-class Turn:
-    """What one turn found out on its way."""
-
-    faults: list[Trouble] = field(default_factory=list)  # what was refused
-    limits: list[Trouble] = field(default_factory=list)  # what cannot be had
-    retry: Retry | None = None
-    retries: int = 0
-    claim: Manifest | None = None
-    template: str = ""  # size of claims that the StatefulSet shall have; "": what the resource says
-    keys: KeysState = field(default_factory=KeysState)
-    waiting: bool = False  # agents for the store
-    missing: list[tuple[Need, Trouble]] = field(default_factory=list)  # Secrets
-    held: bool = False  # what runs, as new pods could not begin without them
-    again: float | None = None
-    foreign: bool = False  # what pods would run with is somebody else's
-    hopeless: bool = False  # the namespace goes, and with it all that is ours, or the API server does not answer
-
-    async def take(self, step: Callable[[], Awaitable[None]]) -> None:
-        """One step, if there is hope; what is refused in it holds up no other."""
-        if self.hopeless:
-            return
-        try:
-            await step()
-        except Refused as error:
-            self.hopeless = self.hopeless or _TERMINATING in str(error)
-            self.foreign = self.foreign or (isinstance(error, NameTaken) and error.kind in _TRUSTED)
-            self.faults.append(Trouble(_reason(error), str(error)))
-        except Retry as error:
-            self.retry = error
-            self.retries += 1
-            self.hopeless = self.hopeless or isinstance(error, Away) or self.retries >= RETRIES
-
-    def due(self, seconds: float) -> None:
-        """The next turn is due after so long, if none is sooner."""
-        self.again = seconds if self.again is None else min(self.again, seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,7 +231,7 @@ class Reconciler:
         try:
             sight = await looking.look(cluster, sight, turn.claim, [trouble for _, trouble in turn.missing])
         except Refused as error:
-            turn.faults.append(Trouble(_reason(error), str(error)))
+            turn.faults.append(Trouble(reason_of(error), str(error)))
         return observe(cluster, sight, before, rfc3339(self.now()))
 
     async def _report(self, resource: Manifest, before: Status, after: Status) -> float | None:
@@ -312,15 +263,6 @@ def _newer(fields: list[str]) -> list[Trouble]:
     """That there are fields of a newer definition; the API server would have dropped those of none."""
     text = f"this operator is older than the CustomResourceDefinition and does not know {', '.join(fields)}; upgrade it"
     return [Trouble(Reason.DEFINITION_NEWER, text)] if fields else []
-
-
-def _reason(error: Refused) -> Reason:
-    """The reason of a refusal."""
-    if isinstance(error, NameTaken):
-        return Reason.NAME_TAKEN
-    if "exceeded quota" in str(error):
-        return Reason.QUOTA_EXCEEDED
-    return Reason.FORBIDDEN if error.status == 403 else Reason.REFUSED
 
 
 def _verb(wanted: Manifest, found: Manifest) -> str:

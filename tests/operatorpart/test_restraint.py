@@ -8,8 +8,9 @@ import pytest
 from metricsoperator.objects import Manifest, Refused, Retry
 from metricsoperator.observed import LARGEST
 from metricsoperator.ownership import rival
-from metricsoperator.reconcile import RETRIES, STATUS_SECONDS
+from metricsoperator.reconcile import STATUS_SECONDS
 from metricsoperator.restraint import CALM, FIRST_PAUSE, LONGEST_HOLD, LONGEST_PAUSE, WRITES
+from metricsoperator.turn import RETRIES
 
 from .conftest import Server
 from .test_reconcile import World
