@@ -3,12 +3,11 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metricstore.disk.commits import NO_SAMPLES
 from metricstore.disk.formats import Columns
@@ -16,12 +15,12 @@ from metricstore.engine import Engine
 from metricstore.numeric.kernels import COMPILED, NAMED, SKIP, Closed, HeadTable, Lines
 from metricstore.settings import Settings
 from metricwire.errors import TooLarge
-from metricwire.lineprotocol import TEXT_SHOWN, BadLine, Batch, Heads, decode
+from metricwire.lineprotocol import TEXT_SHOWN, BadLine, Batch, Heads, decode, series_of
 from metricwire.lineprotocol import Limits as LineLimits
-from metricwire.samples import Labels, Place, Sample
+from metricwire.samples import Labels, Place, SeriesKey
 
 INLINE_BYTES = 65536  # lines that the kernel leaves are decoded in a thread when they are more, so that other requests go on
-TURN_LINES = 2000  # of these, looked at between two turns of others
+TURN_LINES = 1000  # whose series are looked for between two turns of others
 TABLES_MAX = 8192  # pairs of default cluster and writing node whose heads are known
 HEAD_BYTES_MAX = 256 * 1024**2  # of all heads that are known
 HEAD_LONGEST = 1024  # a longer one is decoded every time
@@ -77,22 +76,24 @@ class Tables:
             found = HeadTable(self._limits.line)
         return found
 
-    def add(self, cluster: str, node: str | None, known: Sequence[tuple[bytes, int]]) -> None:
-        """Remember what these heads mean."""
+    def add(self, cluster: str, node: str | None, known: Sequence[tuple[bytes, int]]) -> HeadTable:
+        """Remember what these heads mean; the table that does."""
         size = sum(len(head) for head, _ in known)
-        if self._bytes + size > HEAD_BYTES_MAX or len(self._tables) >= TABLES_MAX:
+        one_more = (cluster, node) not in self._tables
+        if self._bytes + size > HEAD_BYTES_MAX or (one_more and len(self._tables) >= TABLES_MAX):
             self._tables, self._bytes = {}, 0
         table = self._tables.setdefault((cluster, node), self.of(cluster, node))
         self._bytes += size
         for head, number in known:
             table.add(head, number)
+        return table
 
 
 class Ingest:
     """Line protocol in, receipts out. `received` = `stored` + `messages` + `skipped` + `rejected` + `unavailable`, in lines.
 
-    Lines whose series is known and whose form is the usual one are decoded by the kernel; every other line by the reference
-    decoder, in the order of the body.
+    Lines of the usual form are decoded by the kernel, whose table learns the heads that it lacks first; every other line, and
+    those that are refused, by the reference decoder, in the order of the body.
     """
 
     def __init__(self, engine: Engine, settings: Settings, clock: Callable[[], float] = time.time) -> None:
@@ -114,40 +115,66 @@ class Ingest:
         """
         now = int(self._clock())
         table = None if not COMPILED or influx_unit or b'"' in body else self._tables.of(cluster, node)
-        if table is None:
-            usual, rest, numbers = _NO_LINES, body, None
-        else:
-            closed = self._closed(cluster, node)
-            usual = table.decode(body, now, self._engine.oldest, now + self._future, self._engine.alive, closed)
-            rest, numbers = _left(body, usual)
-        self.received += len(usual.numbers) + usual.skipped + usual.refused_count
-        self.skipped += usual.skipped
-        bad = self._refused(body, usual) if usual.refused_count else []
-        columns = Columns(usual.numbers, usual.timestamps, usual.values)
-        if not rest:
-            await self._store(columns, [], len(columns.numbers))
-            return Receipt(len(columns.numbers), bad, usual.refused_count)
+        usual = _NO_LINES if table is None else self._usual(table, body, cluster, node, now)
+        if table is not None and not usual.others:
+            return await self._keep(body, usual)
         with self._engine.taking():  # series are numbered now, and written a little later
+            fresh = dict.fromkeys([body[start:end] for _, start, end in usual.fresh])
+            if fresh and (table := await self._learn(fresh, cluster, node)):
+                usual = self._usual(table, body, cluster, node, now)
+                if not usual.others:
+                    return await self._keep(body, usual)
+            bad = self._counted(body, usual)
+            rest, numbers = (body, None) if usual is _NO_LINES else _left(body, usual)
             batch = await self._decode(rest, now, cluster, influx_unit)
             self.received += len(batch.samples) + len(batch.labels) + batch.bad_count + batch.messages
             self.messages += batch.messages
             self.rejected["syntax"] += batch.bad_count
-            lines = rest.split(b"\n")
-            refusals = Refusals(lines)
+            refusals = Refusals(rest.split(b"\n"))
             given = await self._numbers(batch, now, node, refusals)
             labels, known = self._labels(batch, node, refusals)
-            if table is not None:
-                heads = _heads(batch, lines)
-                self._tables.add(cluster, node, [(head, n) for head, n in zip(heads, given, strict=True) if head and n != SKIP])
             batch.bad += refusals.bad
             if numbers is not None:
                 _renumber(batch, numbers)
-            columns = _merged(columns, usual.lines, batch, given)
+            columns = _merged(usual, batch, given)
             self.rejected += refusals.reasons
             count = len(columns.numbers) + len(labels) + known
             await self._store(columns, labels, count)
         rejected = usual.refused_count + batch.bad_count + refusals.reasons.total()
         return Receipt(count, sorted(bad + batch.bad)[:NAMED], rejected)
+
+    def _usual(self, table: HeadTable, body: bytes, cluster: str, node: str | None, now: int) -> Lines:
+        """What the kernel makes of the body."""
+        closed = self._closed(cluster, node)
+        return table.decode(body, now, self._engine.oldest, now + self._future, self._engine.alive, closed)
+
+    def _counted(self, body: bytes, usual: Lines) -> list[BadLine]:
+        """The first of the lines that the kernel refused; all are counted."""
+        self.received += len(usual.numbers) + usual.skipped + usual.refused_count
+        self.skipped += usual.skipped
+        self.rejected["series_limit"] += usual.refused_count
+        return [_bad_line(line, body[start:end], self._engine.full) for line, start, end in usual.refused]
+
+    async def _keep(self, body: bytes, usual: Lines) -> Receipt:
+        """Store what the kernel took, which is the whole body."""
+        bad = self._counted(body, usual)
+        columns = Columns(usual.numbers, usual.timestamps, usual.values)
+        await self._store(columns, [], len(columns.numbers))
+        return Receipt(len(columns.numbers), bad, usual.refused_count)
+
+    async def _learn(self, heads: Iterable[bytes], cluster: str, node: str | None) -> HeadTable | None:
+        """Number the series of heads, as far as they may be written; the table that has these, None where there are none."""
+        known = []
+        for at, head in enumerate(heads):
+            if at % TURN_LINES == TURN_LINES - 1:
+                await asyncio.sleep(0)
+            series = series_of(head, cluster, self._limits) if len(head) <= HEAD_LONGEST else None
+            if series and not (self._skip_unknown and not self._engine.metrics.declared(series.metric)):
+                try:
+                    known.append((head, self._number(series, node)))
+                except Refused:  # said again, and told, for each of its lines
+                    continue
+        return self._tables.add(cluster, node, known) if known else None
 
     def _closed(self, cluster: str, node: str | None) -> Closed | None:
         """What lines are refused by while no series can be started, and nothing has to be known of them besides."""
@@ -157,12 +184,6 @@ class Ingest:
         host, limits = node or "", self._limits
         fingerprints = self._engine.registry.fingerprints
         return Closed(fingerprints, cluster.encode(), host.encode(), only.encode(), limits.tags, limits.name)
-
-    def _refused(self, body: bytes, usual: Lines) -> list[BadLine]:
-        """The first of the lines that the kernel refused; all are counted."""
-        self.rejected["series_limit"] += usual.refused_count
-        why = self._engine.full
-        return [_bad_line(line, body[start:end], why) for line, start, end in usual.refused]
 
     async def _store(self, columns: Columns, labels: list[Labels], count: int) -> None:
         if len(columns.numbers) or labels:
@@ -191,7 +212,8 @@ class Ingest:
                 self.skipped += 1
             else:
                 try:
-                    number = self._number(sample, oldest, now, node)
+                    self._check_time(sample.timestamp, oldest, now)
+                    number = self._number(sample.series, node)
                 except Refused as refused:
                     refusals.add(line, refused)
             given.append(number)
@@ -222,24 +244,26 @@ class Ingest:
         if self._cluster and place.cluster != self._cluster:
             raise Refused("foreign_cluster", f"this token may write only the cluster {self._cluster}")
 
-    def _number(self, sample: Sample, oldest: int, now: int, node: str | None) -> int:
-        """The series to write the sample to; Refused when it may not be written or kept."""
-        self._check_place(sample.series.place, node)
-        if sample.timestamp > now + self._future:
-            ahead = sample.timestamp - now
+    def _check_time(self, timestamp: int, oldest: int, now: int) -> None:
+        if timestamp > now + self._future:
+            ahead = timestamp - now
             raise Refused(
                 "future", f"timestamp is {ahead} s ahead of the store's clock, more than future-limit ({self._future} s)"
             )
-        if sample.timestamp < oldest:
+        if timestamp < oldest:
             kept = self._engine.retention
             raise Refused("past", f"timestamp is older than what is kept: {kept} s (retention-on-disk)")
+
+    def _number(self, series: SeriesKey, node: str | None) -> int:
+        """The number of the series; Refused when it may not be written or kept."""
+        self._check_place(series.place, node)
         try:
-            return self._engine.number(sample.series)
+            return self._engine.number(series)
         except TooLarge as error:
             raise Refused("series_limit", str(error)) from None
 
 
-_NO_LINES = Lines(*NO_SAMPLES, np.zeros(0, np.uint32), 0, [], 0, [], 0)
+_NO_LINES = Lines(*NO_SAMPLES, np.zeros(0, np.uint32), 0, [], 0, [], 0, [])
 
 
 def _left(body: bytes, usual: Lines) -> tuple[bytes, list[int] | None]:
@@ -261,19 +285,14 @@ def _bad_line(number: int, line: bytes, why: str) -> BadLine:
     return BadLine(number, line[: 4 * TEXT_SHOWN].decode("utf-8", "replace")[:TEXT_SHOWN], why)
 
 
-def _heads(batch: Batch, lines: Sequence[bytes]) -> list[bytes]:
-    """What stands before the first space of each sample's line; nothing where that may not be all of its head."""
-    heads = [lines[line - 1].partition(b" ")[0] for line in batch.sample_lines]
-    return [head if len(head) <= HEAD_LONGEST and b"\\" not in head else b"" for head in heads]
-
-
-def _merged(columns: Columns, lines: NDArray[np.uint32], batch: Batch, given: Sequence[int]) -> Columns:
+def _merged(usual: Lines, batch: Batch, given: Sequence[int]) -> Columns:
     """What the kernel took and what the reference decoder took, in the order of the lines: the last write wins."""
     kept = [at for at, number in enumerate(given) if number != SKIP]
     numbers = np.array([given[at] for at in kept], np.uint32)
     timestamps = np.array([batch.samples[at].timestamp for at in kept], np.int64)
     more = Columns(numbers, timestamps, np.array([batch.samples[at].value for at in kept], np.float64))
-    if not len(columns.numbers):
+    if not len(usual.numbers):
         return more
-    order = np.argsort(np.concatenate([lines, np.array([batch.sample_lines[at] for at in kept], np.uint32)]), kind="stable")
-    return Columns.joined([columns, more]).at(order)
+    lines = np.array([batch.sample_lines[at] for at in kept], np.uint32)
+    order = np.argsort(np.concatenate([usual.lines, lines]), kind="stable")
+    return Columns.joined([Columns(usual.numbers, usual.timestamps, usual.values), more]).at(order)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from metricstore.numeric import kernels, plain
 from metricstore.numeric.plain import NAN_BITS, NO_ROW, SKIP
-from metricwire.lineprotocol import BAD_KEPT, Batch, Heads, Limits, decode
+from metricwire.lineprotocol import BAD_KEPT, Batch, Heads, Limits, decode, series_of
 from metricwire.samples import SeriesKey
 
 NOW = 1_800_000_000
@@ -212,6 +212,39 @@ def test_a_usual_line_needs_no_reference() -> None:
     assert lines.others == [(5, start, len(body) - 1)]
     assert lines.total == 6
     assert [column.dtype for column in lines[:4]] == [np.uint32, np.int64, np.float64, np.uint32]
+
+
+@compiled
+@given(bodies(), st.sampled_from([(0, 2**62), (NOW, NOW), (0, NOW - 1), (5, 10**9)]))
+@example(b"\n".join(head + b" value=1 17" for head in HEADS), (0, NOW))
+def test_lines_of_fresh_heads_are_usual_once_these_are_learnt(body: bytes, span: tuple[int, int]) -> None:
+    table, nobody = kernels.HeadTable(LIMITS.line), np.zeros(0, np.uint8)
+    first = table.decode(body, NOW, *span, nobody)
+    assert not len(first.numbers)
+    learnt: dict[int, SeriesKey] = {}  # by line
+    for line, start, end in first.fresh:
+        series = series_of(body[start:end], "", LIMITS)
+        if series:
+            learnt[line] = series
+    keys = sorted(set(learnt.values()))
+    for line, start, end in first.fresh:
+        if line in learnt:
+            table.add(body[start:end], keys.index(learnt[line]))
+    again = table.decode(body, NOW, *span, np.ones(len(keys), np.uint8))
+    assert again.lines.tolist() == list(learnt)
+    columns = (again.lines.tolist(), again.numbers.tolist(), again.timestamps.tolist(), again.values.tolist())
+    found = [(line, keys[number], time, bits(value)) for line, number, time, value in zip(*columns, strict=True)]
+    wanted = {entry[0]: entry for entry in found_in(decode(body, now=NOW, limits=LIMITS))}
+    assert found == [wanted[line] for line in learnt]
+    assert {line for line, _, _ in again.fresh} == {line for line, _, _ in first.fresh} - learnt.keys()
+
+
+@compiled
+def test_fresh_heads_are_noted_up_to_a_number() -> None:
+    body = b"".join(b"m%d,cluster=c,hostname=h value=1 1\n" % at for at in range(70_000))
+    lines = kernels.HeadTable(100).decode(body, NOW, 0, NOW, np.zeros(0, np.uint8))
+    assert [body[start:end] for _, start, end in lines.fresh[65_535:]] == [b"m65535,cluster=c,hostname=h"]
+    assert lines.others == [(1, 0, len(body) - 1)]
 
 
 @compiled

@@ -293,6 +293,16 @@ def _line_end(text: bytes, start: int, longest: int, final: bool) -> int | None:
     return first if found["open"] else len(text)
 
 
+def series_of(head: bytes, cluster: str, limits: Limits) -> SeriesKey | None:
+    """The series of what stands before the first space of a line with a sample. None: no sample's, or a Decoder has to say."""
+    if b"\\" in head or head.startswith(_UNUSUAL_HEADS):
+        return None
+    try:
+        return parse_head(head, cluster, limits)
+    except Refused:
+        return None
+
+
 def parse_head(head: bytes, cluster: str, limits: Limits, dropped: frozenset[str] = META_TAGS) -> SeriesKey:
     """The series that `metric,tag=value,...` names, tags `dropped` left out. Refused says what is wrong with it."""
     name = _split(head, _HEAD_PART)[0] if b"\\" in head else head.partition(b",")[0]

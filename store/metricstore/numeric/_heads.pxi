@@ -8,10 +8,32 @@ cdef struct Entry:
     uint32_t length  # of the key, bytes; 0: the entry is free
 
 
-cdef struct Run:  # of lines that follow one another
+cdef struct Run:  # of lines that follow one another, or the head of one
     Py_ssize_t line  # number of the first
     Py_ssize_t start  # bytes of the body
     Py_ssize_t end
+
+
+cdef struct Runs:
+    Run *items
+    Py_ssize_t count, most
+
+
+cdef Run *another(Runs *runs) except NULL:
+    """Room for one more."""
+    cdef Run *items
+    if runs.count == runs.most:
+        items = <Run *>realloc(runs.items, (2 * runs.most + 8) * sizeof(Run))
+        if items == NULL:
+            raise MemoryError(f"cannot decode: no memory for {2 * runs.most + 8} runs of lines")
+        runs.items = items
+        runs.most = 2 * runs.most + 8
+    runs.count += 1
+    return &runs.items[runs.count - 1]
+
+
+cdef list listed(const Run *runs, Py_ssize_t count):
+    return [(runs[k].line, runs[k].start, runs[k].end) for k in range(count)]
 
 
 cdef struct Columns:
@@ -170,7 +192,8 @@ cdef class HeadTable:
         now: seconds, for lines without a timestamp. A line is usual when it is a head of this table, one space, `value=`,
         a number of the form `_USUAL` of metricwire.lineprotocol, with or without a timestamp of seconds, has at most
         `line_max` bytes, and its timestamp is from `oldest` to `latest`. A series whose entry in `alive`, by its number, is
-        0 or absent counts as not in the table; with `closed` (Closed), such a line is refused where that is sure.
+        0 or absent counts as not in the table: its head is fresh. With `closed` (Closed), such a line is refused where that is
+        sure.
         A body with a quotation mark must not come here: its strings may hold LFs.
         """
         cdef const uint8_t *text = <const uint8_t *>PyBytes_AS_STRING(body)
@@ -214,9 +237,9 @@ cdef class Decoding:
     cdef Py_ssize_t series
     cdef int64_t now, oldest, latest
     cdef Columns columns
-    cdef Run *runs  # of other lines; the last can still grow while `open`
-    cdef Py_ssize_t runs_count, runs_most
+    cdef Runs others  # the last can still grow while `open`
     cdef bint open
+    cdef Runs fresh  # heads
     cdef Door door
     cdef Run[NAMED] refused  # the first of those that are
     cdef void *memory
@@ -224,7 +247,8 @@ cdef class Decoding:
 
     def __dealloc__(self):
         free(self.memory)
-        free(self.runs)
+        free(self.others.items)
+        free(self.fresh.items)
 
     cdef int reserve(self, Py_ssize_t samples) except -1:
         self.memory = malloc(samples * 24)
@@ -254,7 +278,7 @@ cdef class Decoding:
                     self.find_entry(&group[k])
             for k in range(lines):
                 self.count += 1
-                if not (group[k].usual and (self.keep(&group[k]) or self.refuse(&group[k], text - offset))):
+                if not (group[k].usual and self.fit(&group[k]) and (self.keep(&group[k]) or self.note(&group[k], text - offset))):
                     self.leave(group[k].start - text + offset, group[k].end - text + offset)
         return 0
 
@@ -274,12 +298,17 @@ cdef class Decoding:
             fetch_to_read(key)
             fetch_to_read(key + line.length - 1)
 
+    cdef inline bint fit(self, Line *line) noexcept nogil:
+        """Whether a usual line is of a time and size that are allowed."""
+        if not line.stamped:
+            line.timestamp = self.now
+        return line.end - line.start <= self.table.line_max and self.oldest <= line.timestamp <= self.latest
+
     cdef inline bint keep(self, Line *line) except -1:
-        """Take a usual line's sample, if it is a living series' and of a time and size that are allowed."""
+        """Take the sample of a line that fits, if it is a living series'."""
         cdef Entry *entry = line.entry
-        cdef int64_t timestamp = line.timestamp if line.stamped else self.now
         cdef Py_ssize_t n = self.columns.count
-        if entry == NULL or line.end - line.start > self.table.line_max or not self.oldest <= timestamp <= self.latest:
+        if entry == NULL:
             return False
         while not (
             entry.tag == line.hash >> 32
@@ -295,27 +324,30 @@ cdef class Decoding:
             return False
         else:
             self.columns.numbers[n] = entry.number
-            self.columns.timestamps[n] = timestamp
+            self.columns.timestamps[n] = line.timestamp
             self.columns.values[n] = line.value if line.digits == NULL else self.read_long(line.digits)
             self.columns.lines[n] = <uint32_t>self.count
             self.columns.count = n + 1
         self.open = False
         return True
 
-    cdef inline bint refuse(self, Line *line, const uint8_t *body) noexcept nogil:
-        """Count a usual line that would start a series while none can be started."""
-        cdef int64_t timestamp = line.timestamp if line.stamped else self.now
-        if self.door is None or line.end - line.start > self.table.line_max or not self.oldest <= timestamp <= self.latest:
-            return False
-        if not self.door.refuses(line.start, line.length):
-            return False
-        if self.refused_count < NAMED:
-            self.refused[self.refused_count].line = self.count
-            self.refused[self.refused_count].start = line.start - body
-            self.refused[self.refused_count].end = line.end - body
-        self.refused_count += 1
-        self.open = False
-        return True
+    cdef inline bint note(self, Line *line, const uint8_t *body) except -1:
+        """Whether a line that fits is refused, since it would start a series while none can be started; else note its head."""
+        cdef bint refused = self.door is not None and self.door.refuses(line.start, line.length)
+        cdef Run *run = NULL
+        if not refused and self.fresh.count < FRESH:
+            run = another(&self.fresh)
+            run.end = line.start - body + line.length
+        elif refused and self.refused_count < NAMED:
+            run = &self.refused[self.refused_count]
+            run.end = line.end - body
+        if run != NULL:
+            run.line = self.count
+            run.start = line.start - body
+        if refused:
+            self.refused_count += 1
+            self.open = False
+        return refused
 
     cdef double read_long(self, const uint8_t *digits) except? -1.0:
         """A number of many digits, which a space or LF ends."""
@@ -324,33 +356,28 @@ cdef class Decoding:
 
     cdef int leave(self, Py_ssize_t start, Py_ssize_t end) except -1:
         """Note a line for the reference decoder; an empty one only inside a run, where it does no harm."""
-        cdef Run *runs
+        cdef Run *run
         if not self.open:
             if start == end:
                 return 0
-            if self.runs_count == self.runs_most:
-                runs = <Run *>realloc(self.runs, (2 * self.runs_most + 8) * sizeof(Run))
-                if runs == NULL:
-                    raise MemoryError(f"cannot decode: no memory for {2 * self.runs_most + 8} runs of lines")
-                self.runs = runs
-                self.runs_most = 2 * self.runs_most + 8
-            self.runs[self.runs_count].line = self.count
-            self.runs[self.runs_count].start = start
-            self.runs_count += 1
+            run = another(&self.others)
+            run.line = self.count
+            run.start = start
             self.open = True
-        self.runs[self.runs_count - 1].end = end
+        self.others.items[self.others.count - 1].end = end
         return 0
 
     cdef object result(self):
-        cdef Py_ssize_t n = self.columns.count, k
+        cdef Py_ssize_t n = self.columns.count
         return Lines(
             column(UINT32, self.columns.numbers, n, 4),
             column(INT64, self.columns.timestamps, n, 8),
             column(FLOAT64, self.columns.values, n, 8),
             column(UINT32, self.columns.lines, n, 4),
             self.skipped,
-            [(self.runs[k].line, self.runs[k].start, self.runs[k].end) for k in range(self.runs_count)],
+            listed(self.others.items, self.others.count),
             self.count,
-            [(self.refused[k].line, self.refused[k].start, self.refused[k].end) for k in range(min(self.refused_count, NAMED))],
+            listed(self.refused, min(self.refused_count, NAMED)),
             self.refused_count,
+            listed(self.fresh.items, self.fresh.count),
         )

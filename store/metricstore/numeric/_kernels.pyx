@@ -117,6 +117,7 @@ cdef enum:
     WIDTH = 64  # columns of a window
     SLOT_BITS = 6
     NAMED = 100  # refused lines that are named
+    FRESH = 65536  # heads that are noted at once
 
 cdef object empty = np.empty
 cdef object BOOL = np.dtype(np.bool_), INT64 = np.dtype(np.int64), UINT32 = np.dtype(np.uint32), FLOAT64 = np.dtype(np.float64)

@@ -26,6 +26,9 @@ class Lines(NamedTuple):
     total: int  # of all lines
     refused: list[tuple[int, int, int]]  # the first NAMED lines that a Closed refuses: number, start, end without LF
     refused_count: int  # of all such lines
+    fresh: list[
+        tuple[int, int, int]
+    ]  # heads that the table lacks, of other lines that are usual but for it: number, start, end
 
 
 class Fingerprints:
@@ -82,7 +85,7 @@ class HeadTable:
         none32, none64 = np.empty(0, np.uint32), np.empty(0, np.int64)
         count = body.count(b"\n") + (not body.endswith(b"\n")) if body else 0
         others = [(1, 0, len(body) - body.endswith(b"\n"))] if body.strip(b"\n") else []
-        return Lines(none32, none64, np.empty(0, np.float64), none32, 0, others, count, [], 0)
+        return Lines(none32, none64, np.empty(0, np.float64), none32, 0, others, count, [], 0, [])
 
 
 def scatter(  # noqa: PLR0917 - columns, in the order of what they are of
