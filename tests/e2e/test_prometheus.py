@@ -53,6 +53,7 @@ def definition(kind: str, plural: str) -> dict[str, Any]:
     }
 
 
+TARGET = "the-target"  # in labels that the Prometheus operator gives whatever it scrapes
 KINDS = {"servicemonitors": "ServiceMonitor", "podmonitors": "PodMonitor"}
 MONITORS = [f"podmonitor.monitoring.coreos.com/{k.NAME}-agent", f"servicemonitor.monitoring.coreos.com/{k.NAME}-store"]
 
@@ -141,6 +142,7 @@ def scrape_configs(service: dict[str, Any], pods: dict[str, Any]) -> list[dict[s
             "relabel_configs": [
                 *_kept("__meta_kubernetes_service_label_", service["spec"]["selector"]["matchLabels"]),
                 {"source_labels": ["__meta_kubernetes_endpoint_port_name"], "regex": of_store["port"], "action": "keep"},
+                *({"target_label": name, "replacement": TARGET} for name in ("namespace", "pod", "container")),
             ],
         },
         {
@@ -243,6 +245,8 @@ def test_a_prometheus_scrapes_store_agents_and_operator(prometheus: str, nodes: 
     assert query(prometheus, "metricstore_series")
     containers = 'container_memory_usage_bytes{pod="fritz-store-0"}'
     k.eventually(lambda: query(prometheus, containers), seconds=30, what="labels of containers are their own, not the store's")
+    assert not query(prometheus, f'{{__name__=~"container_.+",pod="{TARGET}"}}'), "nor of whoever shows them"
+    assert query(prometheus, f'metricstore_series{{pod="{TARGET}"}}')
 
 
 @pytest.mark.skipif(tools.found("promtool") is None, reason="promtool is not installed here (Debian package prometheus)")

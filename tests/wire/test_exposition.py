@@ -91,6 +91,16 @@ def test_types_of_what_applications_send(samples: list[Sample], line: str) -> No
         assert [line for line in text if line.startswith("# TYPE")] == [f"# TYPE {line}"]
 
 
+def test_a_container_is_never_of_the_pod_that_shows_it() -> None:
+    """An empty label keeps a scraper with honor_labels from putting its target's there."""
+    of_app = Sample(SeriesKey(Place("c", "h", "container", "1a"), "container_processes"), 1, 2.0)
+    (line,) = [text for text in render([of_app]).decode().splitlines() if not text.startswith("#")]
+    where = 'cluster="c",hostname="h",type="container",type_id="1a"'
+    assert line == f'container_processes{{{where},namespace="",pod="",container=""}} 2.0'
+    (line,) = [text for text in render([of_app], lambda _: {"pod": "web-1"}).decode().splitlines() if text[0] != "#"]
+    assert line == f'container_processes{{{where},pod="web-1",namespace="",container=""}} 2.0'
+
+
 def test_openmetrics_has_counters_of_such_names_as_unknown() -> None:
     assert b"# TYPE m unknown\n" in render([app("counter", "m")], form=Format.OPENMETRICS)
     assert b"# TYPE m gauge\n" in render([app("gauge", "m")], form=Format.OPENMETRICS)

@@ -5,7 +5,9 @@ One rendering for both servers: the agent shows its node, the store every node, 
 Rules
 - A metric keeps its name; characters that Prometheus does not allow become `_`, and `_` goes before a digit in front.
 - Labels: cluster, hostname, type, type_id, stype, stype_id of the place, then the series' further tags, then the labels that
-  the caller has for the place. Of two that come to the same name the first counts; empty ones are left out.
+  the caller has for the place. Of two that come to the same name the first counts; empty ones are left out, but for namespace,
+  pod and container of a container: for Prometheus they are absent and yet there, so that a scraper with `honor_labels` does
+  not put the names of the pod that it scrapes in their place.
 - A family (one HELP, one TYPE) is contiguous, families are sorted by name. Of two samples of one series the last counts.
 - Names that programs use for themselves (RESERVED) are left out: beside a server's own metrics they would pass for these.
 - A family's type is the catalogue's; if the name is not there and all its series are of one kind that applications may send
@@ -24,7 +26,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 from metricwire import accept
 from metricwire.catalog import BY_NAME
-from metricwire.dcos import APPLICATION
+from metricwire.dcos import APPLICATION, CONTAINER, TASK
 from metricwire.samples import Place, Sample, SeriesKey
 
 
@@ -137,6 +139,9 @@ def label_text(series: SeriesKey, labels: Mapping[str, str]) -> bytes:
     for name, value in (*zip(_PLACE_LABELS, series.place, strict=True), *series.tags, *labels.items()):
         if value:
             found.setdefault(_label_name(name), value)
+    if series.place.type == CONTAINER:
+        for name in TASK:
+            found.setdefault(name, "")
     text = "{" + ",".join(f'{name}="{_escaped(value)}"' for name, value in found.items()) + "}"
     return text.encode("utf-8", "replace")
 

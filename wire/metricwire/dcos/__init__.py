@@ -12,7 +12,7 @@ from metricwire.dcos.datapoints import (
     is_fresh,
     is_shown,
 )
-from metricwire.dcos.dimensions import APPLICATION, CONTAINER, POD_LABEL, dimensions
+from metricwire.dcos.dimensions import APPLICATION, CONTAINER, POD_LABEL, TASK, dimensions
 from metricwire.dcos.message import accepts_json, message, ping, rfc3339
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "CONTAINER",
     "FRESH",
     "POD_LABEL",
+    "TASK",
     "accepts_json",
     "application_datapoints",
     "container_datapoints",
