@@ -1,12 +1,15 @@
 """Before the start: is the resource known to the API server, and may the operator do what it will do?"""
 
 import asyncio
+import logging
 from typing import Any
 
 from metricsoperator import names
 from metricsoperator.kinds import access_reviews
 from metricsoperator.objects import Objects, Refused, Retry
 from metricwire.errors import SettingsError
+
+log = logging.getLogger(__name__)
 
 ATTEMPTS, PAUSE = 30, 2.0  # seconds between attempts: the CRD and the Role may be applied in the same moment as the operator
 
@@ -18,6 +21,7 @@ async def check(objects: Objects, namespace: str, *, cluster: bool, attempts: in
     """
     missing: list[str] = []
     for attempt in range(attempts):
+        before = missing
         try:
             missing = await _missing(objects, namespace, cluster=cluster)
         except Retry as error:
@@ -25,6 +29,8 @@ async def check(objects: Objects, namespace: str, *, cluster: bool, attempts: in
         if not missing:
             return
         if attempt < attempts - 1:
+            if missing != before:
+                log.warning("waiting up to %.0f s for %s", (attempts - 1 - attempt) * pause, "; ".join(missing))
             await asyncio.sleep(pause)
     raise SettingsError(f"cannot start: {'; '.join(missing)}")
 

@@ -128,9 +128,10 @@ def test_what_is_missing_is_named_at_the_start(wire: Rights, namespace: str, mes
     assert message in str(raised.value)
 
 
-def test_an_api_server_that_is_away_at_the_start_is_named() -> None:
+def test_an_api_server_that_is_away_at_the_start_is_named(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(SettingsError, match="cannot start: an API server that answers: "):
-        asyncio.run(check(Cluster(Wire((0, {}))), "m", cluster=False, attempts=2, pause=0))
+        asyncio.run(check(Cluster(Wire((0, {}))), "m", cluster=False, attempts=4, pause=0.001))
+    assert [text.partition(" answers: ")[0] for text in caplog.messages] == ["waiting up to 0 s for an API server that"], "once"
 
 
 def test_a_change_of_one_version_is_not_repeated() -> None:
