@@ -30,7 +30,7 @@ EXAMPLES = """
   metricscluster up fritz.yaml --directory /tmp/fritz --port-offset 100
 """
 STORE_PATIENCE = 30.0  # seconds to stop: it finishes requests
-AGENT_PATIENCE = 10.0  # seconds to stop: it tries once more to deliver
+AGENT_PATIENCE = 30.0  # seconds to stop: it delivers what waits
 POLL = 0.1  # seconds between two looks whether the store is ready
 
 

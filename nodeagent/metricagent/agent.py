@@ -68,7 +68,7 @@ class Agent:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Tick until `stop` is set; a tick that has begun is finished. It runs in a thread: the disk may be slow."""
-        await asyncio.to_thread(self._runner.run, self._clock.steady())  # what rates begin with
+        await asyncio.to_thread(self._begin)
         schedule = Schedule(self._interval, self._clock.wall())
         while not stop.is_set():
             wait = schedule.remaining(self._clock.wall())
@@ -99,6 +99,12 @@ class Agent:
         self._latest.update(encoded.samples, at)
         if encoded.lines:
             self._spool.append(encoded.text, encoded.lines)
+
+    def _begin(self) -> None:
+        """What rates begin with: shown, since the next multiple may be hours away; not sent, since it is not on the grid."""
+        at = self._clock.wall()
+        readings = self._runner.run(self._clock.steady())
+        self._latest.update(self._encoder.encode(readings, (), int(at)).samples, at)
 
     def _note_skipped(self, skipped: int, took: float) -> None:
         self._skipped.inc(skipped)

@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from metricagent.tokencheck import TokenCheck
     from metricwire.apiserver import ApiServer
 
-LAST_TRY = 3.0  # seconds for a last delivery when the agent is told to stop
+LAST_TRY = 20.0  # seconds for what waits when the agent is told to stop: most of the 30 s that a pod has
 
 logger = logging.getLogger(__name__)
 
@@ -140,7 +140,7 @@ def _pusher(settings: AgentSettings, destination: Destination, spool: Spool, reg
 
 
 async def _work(agent: Agent, pusher: Pusher, stop: asyncio.Event) -> None:
-    """Sample and deliver until told to stop, then try once more to deliver; a bug in sampling ends both."""
+    """Sample and deliver until told to stop, then deliver what waits, up to the first trouble; a bug in sampling ends both."""
     delivery = asyncio.create_task(pusher.run())
     sampling = asyncio.create_task(agent.run(stop))
     await asyncio.wait((delivery, sampling), return_when=asyncio.FIRST_COMPLETED)

@@ -25,12 +25,13 @@ class CannotLogIn(NatsError):
 
 
 class Connection(Client):
-    """One connection; it does not connect again by itself; `refusals` are what the server does not permit."""
+    """One connection; it does not connect again by itself."""
 
     def __init__(self, *, secure: bool) -> None:
         super().__init__()
         self.cause: Exception | None = None  # why there is no connection, or none any more
-        self.refusals: list[str] = []
+        self.refused = 0  # how often the server did not permit something,
+        self.refusal = ""  # and what it said last
         self.ended = asyncio.Event()
         self._secure = secure
 
@@ -44,7 +45,8 @@ class Connection(Client):
         """The library's errors: what ends the connection, or what the server does not permit."""
         self.cause = error
         if self.is_connected and not isinstance(error, (StaleConnectionError, OSError)):
-            self.refusals.append(str(error).removeprefix("nats: ").strip("'"))
+            self.refused += 1
+            self.refusal = str(error).removeprefix("nats: ").strip("'")
 
     async def end(self) -> None:
         """The library has closed it."""

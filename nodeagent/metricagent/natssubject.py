@@ -44,10 +44,10 @@ class NatsSubject:
             return _unreachable(error)
         if parcel.size > connection.max_payload:
             return Smaller(by_store=True, most=connection.max_payload)
-        said = len(connection.refusals)
+        before = connection.refused
         decision = await self._while_it_lasts(connection, parcel.text())
-        refusals = connection.refusals[said:]
-        return Later("permission", refusals[0]) if refusals and not isinstance(decision, Smaller) else decision
+        refused = connection.refused > before and not isinstance(decision, Smaller)
+        return Later("permission", connection.refusal) if refused else decision
 
     async def aclose(self) -> None:
         """Leave."""

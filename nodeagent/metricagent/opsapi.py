@@ -47,7 +47,7 @@ class OpsResource:
     async def readyz(self, _: web.Request) -> web.Response:
         """Whether there are samples to show; an absent store is no reason not to be ready."""
         if not self._latest.fresh(self._now()):
-            return problem(HTTPStatus.SERVICE_UNAVAILABLE, "cannot show samples yet: the first interval is not over")
+            return problem(HTTPStatus.SERVICE_UNAVAILABLE, "cannot show samples: the host was not read of late")
         return web.Response(text="ok\n")
 
 

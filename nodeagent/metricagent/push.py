@@ -127,12 +127,23 @@ class Pusher:
         """Deliver what `take` takes from the spool; what is not delivered stays there."""
         batches: list[Batch] = []
         try:
-            batches = await asyncio.to_thread(take)
+            batches = await self._take(take)
             return Attempt(len(batches), await self._deliver(batches, late) if batches else None)
         except Exception as error:  # noqa: BLE001 it is logged; the samples are in the spool, whatever it is
             return Attempt(len(batches), self._state.broken(error, late))
         finally:
             self._spool.release(batches)
+
+    async def _take(self, take: Callable[[], list[Batch]]) -> list[Batch]:
+        """What `take` takes. Its thread goes on when this is cancelled: what it then has is released, for `drain` to find."""
+        taking = asyncio.create_task(asyncio.to_thread(take))
+        try:
+            return await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            await asyncio.wait({taking})
+            if taking.exception() is None:
+                self._spool.release(taking.result())
+            raise
 
     async def _deliver(self, batches: list[Batch], late: bool) -> Later | None:
         """Send the batches and forget them; they all stay in the spool when the store is in trouble."""

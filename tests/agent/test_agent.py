@@ -175,6 +175,29 @@ def test_the_loop_ticks_until_it_is_told_to_stop(make: Make, spool: Spool, close
     assert closes()
 
 
+def test_however_long_the_interval_the_first_reading_is_shown_at_once_and_not_kept(
+    make: Make, spool: Spool, registry: CollectorRegistry
+) -> None:
+    now = 1_767_225_607.9
+    latest = Latest(86400)
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        agent = make(Reading("uptime", 1.0), Reading("load_one", float("nan")), interval=86400, clock=Clock(lambda: now))
+        agent._latest = latest
+        running = asyncio.create_task(agent.run(stop))
+        async with asyncio.timeout(60):
+            while not latest.fresh(now):  # noqa: ASYNC110 samples have no events
+                await asyncio.sleep(0.005)
+        stop.set()
+        await running
+
+    asyncio.run(run())
+    assert latest.fresh(now) == [Sample(SeriesKey(Place("c", "h"), "uptime"), 1_767_225_607, 1.0)]
+    assert len(spool) == 0
+    assert {registry.get_sample_value(f"metricagent_samples_{name}_total") for name in ("sampled", "delivered")} == {0}
+
+
 def test_a_loop_that_no_longer_ticks_is_not_alive(make: Make) -> None:
     now = 1000.0
     agent = make(clock=Clock(lambda: now, lambda: now))

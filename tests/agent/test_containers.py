@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from metricagent.containers import Containers, files, network, version1, version
 from metricagent.containers.containers import NoCgroups
 from metricagent.containers.devices import Devices
 from metricagent.containers.processes import EVERY, Processes
-from metricagent.host import Host
+from metricagent.host import AGAIN, Host
 from metricwire.catalog import BY_NAME
 
 WEB, DB, PAUSE = "a1" * 32, "b2" * 32, "c3" * 32
@@ -316,10 +317,54 @@ def test_interfaces_that_are_not_the_pods_traffic() -> None:
         network.parse(head + b"eth0: 1 2\n")
 
 
+def test_a_process_that_got_the_id_of_another_is_looked_at_at_once(tree: Path) -> None:
+    paths = {name: str(next(tree.rglob(f"*{name}.scope"))).removeprefix(str(tree / "sys/fs/cgroup")) for name in (WEB, DB)}
+    processes = Processes(str(tree / "proc"))
+    for _ in range(2):
+        processes.by_container(paths)
+    for pid in (101, 102):
+        (tree / f"proc/{pid}").rename(tree / f"gone-{pid}")
+        shutil.copytree(tree / "proc/201", tree / f"proc/{pid}")
+    assert {name: sorted(pids) for name, pids in processes.by_container(paths).items()} == {DB: [101, 102, 201]}
+
+
 def test_names_of_devices(golden: Path, tmp_path: Path) -> None:
     devices = Devices(golden / "cgroup2/sys")
-    assert [devices.name(number) for number in ("8:0", "8:0", "7:1")] == ["sda", "sda", "7:1"]
-    assert Devices(tmp_path).name("8:0") == "8:0"
+    assert [devices.name(number, 0) for number in ("8:0", "8:0", "7:1")] == ["sda", "sda", "7:1"]
+    assert Devices(tmp_path).name("8:0", 0) == "8:0"
+
+
+def test_a_device_that_got_the_number_of_another_has_its_own_name(tmp_path: Path) -> None:
+    link = tmp_path / "dev/block/259:3"
+    link.parent.mkdir(parents=True)
+    link.symlink_to("../../devices/nvme1/nvme1n1")
+    devices = Devices(tmp_path)
+    assert devices.name("259:3", 0) == "nvme1n1"
+    link.unlink()
+    link.symlink_to("../../devices/nvme4/nvme4n1")
+    assert devices.name("259:3", AGAIN) == "nvme4n1"
+
+
+IDLE = st.lists(st.sampled_from([b"7:7 ", b"7:6 ", b"1:15 "]), max_size=3).map(b"".join)
+
+
+@given(IDLE, IDLE, IDLE)
+def test_devices_that_did_nothing_cost_the_others_nothing(first: bytes, second: bytes, last: bytes) -> None:
+    """Linux 5.15 names them before the next device, on its line, and at the end."""
+    sda = b"8:0 rbytes=4096 wbytes=8192 rios=1 wios=2 dbytes=0 dios=0\n"
+    nvme = b"259:3 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0 dios=0 cost.usage=7\n"
+    assert version2.io_stat(first + sda + second + nvme + last) == {
+        device: dict(zip(SDA, counts, strict=True)) for device, counts in (("8:0", (4096, 8192, 1, 2)), ("259:3", (1, 2, 3, 4)))
+    }
+
+
+WORDS = st.sampled_from([b"8:0", b"7:7", b"\xff", b"rbytes=1", b"wios=2", b"rbytes=", b"rios=x", b"=", b"rios=1=2", b"\n", b""])
+
+
+@given(st.lists(WORDS).map(b" ".join))
+def test_any_words_of_io_stat_give_values_or_an_error(text: bytes) -> None:
+    with suppress(ValueError):
+        version2.io_stat(text)
 
 
 def test_files_larger_than_a_piece(tmp_path: Path) -> None:

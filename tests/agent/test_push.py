@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry
 
-from metricagent import answers, spoolfile
+from metricagent import answers, app, spoolfile
 from metricagent.backoff import Backoff, Jitter
 from metricagent.books import Books
 from metricagent.encoding import Encoding
@@ -18,6 +19,8 @@ from metricagent.httpstore import HttpStore
 from metricagent.push import Pusher
 from metricagent.spool import Spool
 from metricagent.storestate import StoreState
+from metricscluster.up import AGENT_PATIENCE
+from metricsoperator.manifests.agent import GRACE_SECONDS
 
 BIG = 1 << 20
 
@@ -364,6 +367,63 @@ def test_waits_grow_and_retry_after_is_honoured(play: Any, closes: Callable[[], 
         await bench.until_empty(closes)
         assert [low <= wait <= 2 * low for wait, low in zip(bench.waits, (1, 2, 4, 8, 15, 15), strict=False)] == [True] * 6
         assert 120 <= bench.waits[6] <= 150
+
+    play(scene)
+
+
+@pytest.mark.parametrize("lane", ["newest", "oldest"])
+def test_what_a_lane_was_reading_when_it_was_told_to_end_is_delivered(
+    play: Any, monkeypatch: pytest.MonkeyPatch, lane: str
+) -> None:
+    reading, go_on = threading.Event(), threading.Event()
+
+    async def scene(bench: Any, store: Any) -> None:
+        take = getattr(bench.spool, lane)
+
+        def slowly(*arguments: int) -> Any:
+            reading.set()
+            assert go_on.wait(60)
+            return take(*arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(bench.spool, lane, slowly)
+            bench.append(1)
+            bench.append(2)
+            bench.pusher.wake()
+            running = asyncio.create_task(bench.pusher.run())
+            await until(reading.is_set)
+            running.cancel()
+            asyncio.get_running_loop().call_later(0.02, go_on.set)
+            await asyncio.gather(running, return_exceptions=True)
+            assert running.cancelled()
+            assert await bench.pusher.drain() is None
+        assert {at for _, at in store.samples} == {1, 2}
+        assert len(bench.spool) == 0
+
+    play(scene)
+
+
+def test_an_agent_that_is_told_to_end_has_time_for_what_waits(play: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock on which each body takes a second; less than a pod has, and than `up` gives it."""
+    assert min(GRACE_SECONDS, AGENT_PATIENCE) >= app.LAST_TRY + 5
+
+    async def scene(bench: Any, store: Any) -> None:
+        async def slow(request: Any) -> Any:
+            monkeypatch.setattr(loop, "time", lambda: now() + len(store.bodies))
+            return await store.good(request)
+
+        class Sampling:
+            async def run(self, _: asyncio.Event) -> None:
+                return
+
+        loop = asyncio.get_running_loop()
+        now = loop.time
+        bench.pusher._most = bench.pusher._ceiling = 1
+        for number in range(10):
+            bench.append(number, lines=1)
+        store.script = [slow] * 10
+        await app._work(Sampling(), bench.pusher, asyncio.Event())  # type: ignore[arg-type]
+        assert len(bench.spool) == 0
 
     play(scene)
 

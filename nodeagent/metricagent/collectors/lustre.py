@@ -4,6 +4,7 @@ In debugfs since 2.12, which only root may read; in procfs before.
 """
 
 import logging
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -44,13 +45,8 @@ def parse(text: bytes) -> dict[str, float]:
 
 
 def clients(places: Iterable[Path]) -> dict[str, Path]:
-    """The `stats` files by filesystem, from folders `<filesystem>-<address>`. PermissionError when these are for root."""
-    return {
-        client.name.rpartition("-")[0] or client.name: client / "stats"
-        for place in places
-        for client in folders(place)
-        if (client / "stats").is_file()
-    }
+    """The `stats` files by mount, from folders `<filesystem>-<address>`. PermissionError when these are for root."""
+    return {client.name: client / "stats" for place in places for client in folders(place) if (client / "stats").is_file()}
 
 
 class Lustre:
@@ -64,15 +60,18 @@ class Lustre:
         self._rates: Rates[tuple[str, str]] = Rates()
 
     def collect(self, now: float) -> list[Reading]:
-        """Counters now, rates since the last call."""
+        """Counters now, rates since the last call; a filesystem that is mounted twice is the sum of its mounts."""
         counted: dict[tuple[str, str], float] = {}
-        for filesystem, path in self._clients.at(now).items():
+        for client, path in self._clients.at(now).items():
             try:
-                counted |= {(filesystem, metric): count for metric, count in parse(path.read_bytes()).items()}
+                counted |= {(client, metric): count for metric, count in parse(path.read_bytes()).items()}
             except FileNotFoundError:  # unmounted
                 self._clients.forget()
         rates = self._rates.take({key: count for key, count in counted.items() if key[1] in RATES}, now)
-        values = counted | {(filesystem, RATES[metric]): rate for (filesystem, metric), rate in rates.items()}
+        values: defaultdict[tuple[str, str], float] = defaultdict(float)
+        found = counted | {(client, RATES[metric]): rate for (client, metric), rate in rates.items()}
+        for (client, metric), value in found.items():
+            values[client.rpartition("-")[0] or client, metric] += value
         return [Reading(metric, value, stype="filesystem", stype_id=name) for (name, metric), value in values.items()]
 
     def _look(self) -> dict[str, Path]:

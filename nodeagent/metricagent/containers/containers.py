@@ -58,7 +58,7 @@ class Containers:
         self._settled: set[str] = set()  # those that are not looked at again
         self._garbled: set[str] = set()
 
-    def collect(self, _: float) -> list[Reading]:
+    def collect(self, now: float) -> list[Reading]:
         """What there is to say of each container now."""
         hierarchy = self._hierarchy or self._find()
         found = {name: cgroup for name, cgroup in hierarchy.walk().items() if self._counts(cgroup)}
@@ -71,7 +71,7 @@ class Containers:
         for cgroup in found.values():
             its_pids = pids.get(cgroup.id, [])
             if not self._is_sandbox(cgroup, its_pids):
-                readings += self._readings(cgroup.id, *self._values(hierarchy, cgroup.path), its_pids)
+                readings += self._readings(cgroup.id, *self._values(hierarchy, cgroup.path), its_pids, now)
         return readings
 
     def _counts(self, cgroup: Cgroup) -> bool:
@@ -106,7 +106,7 @@ class Containers:
             self._sandboxes[cgroup.id] = len(pids) == 1 and self._processes.command(pids[0]) == SANDBOX
         return self._sandboxes.get(cgroup.id, False) and not self._is_known(cgroup.id)
 
-    def _readings(self, id: str, values: Values, devices: DeviceValues, pids: list[int]) -> Iterator[Reading]:
+    def _readings(self, id: str, values: Values, devices: DeviceValues, pids: list[int], now: float) -> Iterator[Reading]:
         """Of one container, what its files say and the rest; none when it is gone."""
         if not values or values.get("container_threads") == 0:
             return
@@ -119,7 +119,7 @@ class Containers:
         for metric, value in values.items():
             yield Reading(metric, value, CONTAINER, id)
         for number, counts in devices.items():
-            tags = (("device", self._devices.name(number)),)
+            tags = (("device", self._devices.name(number, now)),)
             for metric, value in counts.items():
                 yield Reading(metric, value, CONTAINER, id, "", "", tags)
 

@@ -2,21 +2,24 @@
 
 from pathlib import Path
 
+from metricagent.host import Survey
+
 
 class Devices:
-    """Names by number, looked up once; a number that has no name yet, or any more, is its own."""
+    """Names by number, looked up rarely: a device may get the number of one that went. One without a name is its number."""
 
     def __init__(self, sys: Path) -> None:
         self._links = sys / "dev/block"
-        self._names: dict[str, str] = {}
+        self._names: Survey[dict[str, str]] = Survey(dict)
 
-    def name(self, number: str) -> str:
-        """The kernel's name of the device `major:minor`."""
-        found = self._names.get(number)
+    def name(self, number: str, now: float) -> str:
+        """The kernel's name of the device `major:minor`; `now` in seconds of a clock that never jumps."""
+        names = self._names.at(now)
+        found = names.get(number)
         if found is None:
             try:
                 found = self._links.joinpath(number).readlink().name
             except OSError:
                 return number
-            self._names[number] = found
+            names[number] = found
         return found

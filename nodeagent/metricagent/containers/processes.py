@@ -4,10 +4,11 @@ The cgroup's own list, cgroup.procs, is no help in a pod: of processes outside o
 Everyone may read /proc/<pid>/cgroup, and a line of it has the container's path, as it is seen from the agent's namespace.
 
 A process seldom changes its cgroup, and then when it starts: each is looked at in the first two ticks, then once in EVERY.
+One that got the id of another is told by its folder's inode, which a listing says for nothing.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from metricagent.containers import names
@@ -19,6 +20,7 @@ EVERY = 6  # ticks
 class _Seen(NamedTuple):
     containers: tuple[tuple[str, str], ...]  # id and path of those that it is in, the outermost first
     again: bool  # it is new, and is looked at once more
+    inode: int
 
 
 class Processes:
@@ -35,13 +37,11 @@ class Processes:
         before, self._seen = self._seen, {}
         found: dict[str, list[int]] = {}
         own = self._own()
-        for name in os.listdir(self._proc):  # noqa: PTH208 a name for each process
-            if not name.isdecimal():
-                continue
-            pid = int(name)
+        for pid, inode in self._listed():
             known = before.get(pid)
-            if known is None or known.again or pid % EVERY == self._turn:
-                known = self._look(name, new=known is None)
+            new = known is None or known.inode != inode
+            if known is None or new or known.again or pid % EVERY == self._turn:
+                known = self._look(pid, inode, new=new)
             if known is None:
                 continue
             self._seen[pid] = known
@@ -59,6 +59,13 @@ class Processes:
         except OSError:
             return ""
 
+    def _listed(self) -> Iterator[tuple[int, int]]:
+        """The processes there are now, and the inodes of their folders."""
+        with os.scandir(self._proc) as entries:
+            for entry in entries:
+                if entry.name.isdecimal():
+                    yield int(entry.name), entry.inode()
+
     def _own(self) -> str:
         """Where the agent itself is; "" when that is not to be seen."""
         try:
@@ -67,9 +74,9 @@ class Processes:
             return ""
         return max((line.split(":", 2)[-1] for line in text.split("\n")), key=len)
 
-    def _look(self, pid: str, *, new: bool) -> _Seen | None:
+    def _look(self, pid: int, inode: int, *, new: bool) -> _Seen | None:
         try:
             text = read(f"{self._proc}/{pid}/cgroup")
         except OSError:
             return None  # it ended meanwhile, or is not for us
-        return _Seen(names.containers_in(text.decode("utf-8", "replace")) if len(text) > 64 else (), new)
+        return _Seen(names.containers_in(text.decode("utf-8", "replace")) if len(text) > 64 else (), new, inode)

@@ -48,14 +48,20 @@ def number(metric: str) -> Callable[[bytes], Values]:
 
 
 def io_stat(text: bytes) -> DeviceValues:
-    """Block I/O by device: lines like `8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0 dios=0`."""
-    found = {}
-    for line in text.splitlines():
-        device, *fields = line.split()
-        counts = dict(field.split(b"=", 1) for field in fields)
-        values = {metric: float(counts[name]) for name, metric in _IO if name in counts}
-        if values:
-            found[device.decode()] = values
+    """Block I/O by device: `8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0 dios=0`. ValueError when it is something else.
+
+    Words, not lines: Linux 5.15 names devices that did nothing before the next one, on its line, and at the end.
+    """
+    found: DeviceValues = {}
+    device = ""
+    for word in text.split():
+        name, equals, count = word.partition(b"=")
+        if not equals:
+            device = name.decode()
+        elif not device:
+            raise ValueError(f"cannot parse io.stat: no device before {word[:80]!r}")
+        elif name in _IO:
+            found.setdefault(device, {})[_IO[name]] = float(count)
     return found
 
 
@@ -81,12 +87,12 @@ _EVENTS = (
     (b"max", "container_memory_failcnt"),
     (b"oom_kill", "container_oom_events_total"),
 )
-_IO = (
-    (b"rbytes", "container_fs_reads_bytes_total"),
-    (b"wbytes", "container_fs_writes_bytes_total"),
-    (b"rios", "container_fs_reads_total"),
-    (b"wios", "container_fs_writes_total"),
-)
+_IO = {
+    b"rbytes": "container_fs_reads_bytes_total",
+    b"wbytes": "container_fs_writes_bytes_total",
+    b"rios": "container_fs_reads_total",
+    b"wios": "container_fs_writes_total",
+}
 
 # Folder of the controller (there is one for all), file, its parser.
 FILES: tuple[tuple[str, str, Callable[[bytes], Values]], ...] = (

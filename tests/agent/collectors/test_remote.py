@@ -75,6 +75,31 @@ def test_older_lustre_counts_in_procfs(tmp_path: Path) -> None:
     assert collector.collect(1) == collector.collect(2) == []
 
 
+def test_a_lustre_filesystem_that_is_mounted_twice_is_the_sum_of_its_mounts(tmp_path: Path) -> None:
+    new, old = tmp_path / "sys/kernel/debug/lustre/llite", tmp_path / "proc/fs/lustre/llite"
+    (tmp_path / "sys/fs/lustre").mkdir(parents=True)
+
+    def count(place: Path, mount: str, requests: int) -> Path:
+        (place / f"work-{mount}").mkdir(parents=True, exist_ok=True)
+        (place / f"work-{mount}/stats").write_text(f"read_bytes {requests} samples [bytes] 1 1 {requests}\n")
+        return place / f"work-{mount}/stats"
+
+    def collect(now: float) -> dict[str, float]:
+        return {r.metric: r.value for r in collector.collect(now) if r.stype_id == "work" and "read_requests" in r.metric}
+
+    gone = count(new, "ffff1", 1000)
+    for place in (new, old):  # a version that shows it in both
+        count(place, "ffff2", 7)
+    collector = Lustre(Host(proc=tmp_path / "proc", sys=tmp_path / "sys"))
+    assert collect(0) == {"lustre_read_requests": 1007}
+    count(new, "ffff1", 1001)
+    count(old, "ffff2", 9)
+    assert collect(1) == {"lustre_read_requests": 1010, "lustre_read_requests_rate": 3}
+    gone.unlink()
+    count(old, "ffff2", 10)
+    assert collect(2) == {"lustre_read_requests": 10, "lustre_read_requests_rate": 1}
+
+
 def test_lustre_leaves_out_what_did_not_happen_yet() -> None:
     assert set(lustre.parse(b"").values()) == {0.0}
     assert lustre.parse(b"read_bytes 3 samples [bytes]\n")["lustre_read_bytes"] == 0
