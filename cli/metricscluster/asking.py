@@ -66,7 +66,10 @@ class Asking:
         self.failures: list[str] = []  # what the store could not say of some places
 
     def hosts(self, since: int) -> list[str]:
-        """All of the cluster's that had samples since then (seconds), by name."""
+        """All of the cluster's by name, also those of which only the archive has samples since then (seconds).
+
+        The store names them all, whatever is measured of them: the metric only says what the queries it makes would ask for.
+        """
         body = {"for-all-nodes": ["load_one"], "from": since, "to": since} | _BARE
         return [query["host"] for query in self._ask(body).get("queries") or []]
 

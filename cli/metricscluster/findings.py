@@ -15,7 +15,7 @@ from metricscluster.selfmetrics import NEARLY, SETTLED, StoreState
 from metricsoperator import names
 from metricsoperator.reasons import Reason
 from metricsoperator.trouble import about_volumes, answering, trouble
-from metricwire.units import duration
+from metricwire.units import duration, quantity
 
 RESTARTS = 3  # of a container that are worth a word
 FRESH = 5  # intervals for which the store shows a sample
@@ -48,7 +48,7 @@ def findings(cluster: Manifest, seen: Observed, state: StoreState | None, now: f
     found = [*_operator(cluster["metadata"]["namespace"], seen, now)]
     found += [one for one in _said(cluster, seen) if not found or one.reason != "NotObserved"]
     found += _objects(cluster, seen)
-    numbers = (*_store(cluster, state), *_silent(cluster, seen, state, now)) if state else ()
+    numbers = (*_store(cluster, seen, state), *_silent(cluster, seen, state, now)) if state else ()
     for finding in (*_pods(cluster, seen, now), *numbers):
         told = {one.reason for one in found}
         volume = Reason.VOLUME_PENDING in told and about_volumes(finding.reason, finding.what)
@@ -166,10 +166,10 @@ def _restarted(about: Mapping[str, str], container: Manifest, component: str) ->
         yield Finding("Restarted", f"pod {name} has restarted {count} times, the last time with {why}", logs)
 
 
-def _store(cluster: Manifest, state: StoreState) -> Iterator[Finding]:
+def _store(cluster: Manifest, seen: Observed, state: StoreState) -> Iterator[Finding]:
     if state.read_only:
         yield Finding("ReadOnly", "the store takes no samples: its volume is full", "raise spec.store.storage.size", True)
-    elif state.free and state.used / (state.used + state.free) > NEARLY:
+    elif 0 < state.free < (1 - NEARLY) * max(state.used + state.free, _volume(cluster, seen)):
         room = f"{figure(state.free, 'bytes')} are free"
         yield Finding("VolumeNearlyFull", f"the store's volume is nearly full: {room}", "raise spec.store.storage.size")
     if state.series_limit and state.series > NEARLY * state.series_limit:
@@ -184,6 +184,13 @@ def _store(cluster: Manifest, state: StoreState) -> Iterator[Finding]:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(state.rejected.items()))
         what = f"the store has refused lines since it started: {reasons}"
         yield Finding("LinesRefused", what, "the answers to those who write say which lines, and why")
+
+
+def _volume(cluster: Manifest, seen: Observed) -> int:
+    """Size of the store's volume, with what the store does not count: the archive. 0: not known."""
+    claims = seen.of(cluster, "persistentvolumeclaims", names.STORE)
+    sizes = [(claim.get("status") or {}).get("capacity", {}).get("storage", "0") for claim in claims]
+    return max(map(quantity, sizes), default=0)
 
 
 def _silent(cluster: Manifest, seen: Observed, state: StoreState, now: float) -> Iterator[Finding]:

@@ -64,12 +64,12 @@ def helm_test(server: Server, name: str = "", seconds: float = 30) -> "subproces
 def test_it_writes_queries_and_leaves_no_sample(server: Server, store: Program) -> None:
     keys = server.get("secret", "fritz-keys")["data"]
     token = {"Authorization": f"Bearer {base64.b64decode(keys['admin-token']).decode()}"}
-    for node in ("n1", "n2"):
-        assert store.ask("POST", "/api/write", f"uptime,cluster=c,hostname={node} value=1", headers=token).status == 200
+    for node, metric in (("n1", "uptime"), ("n2", "load_one"), ("n3", "mem_total")):  # with any collector off
+        assert store.ask("POST", "/api/write", f"{metric},cluster=c,hostname={node} value=1", headers=token).status == 200
     done = helm_test(server)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.startswith("MetricsCluster fritz in namespace monitoring:\n")
-    assert "2 nodes report: n1, n2" in done.stdout
+    assert "3 nodes report: n1, n2, n3" in done.stdout
     tree = store.ask("GET", "/api/debug?selector=helm-test", headers=token).json["data"]
     assert tree == {"helm-test": {"helm_test": []}}, "its name, and no sample"
 

@@ -230,6 +230,16 @@ def test_hosts_that_the_store_hears_of_need_no_token(store: Store) -> None:
     assert Asking(Client(f"http://127.0.0.1:{store.operations_port}"), "fritz").heard() == {"n1", "n2"}
 
 
+def test_nodes_of_which_the_load_is_not_measured(command: Command, tmp_path: Path, now: int) -> None:
+    store = Store(tmp_path, {"mem_used": {"frequency": 10}}, clock=lambda: now).start()
+    store.write(*(f"mem_used,cluster=fritz,hostname={node} value=1048576 {now - 10}" for node in ("n1", "n2")))
+    queried = command("query", "mem_used", "--url", store.url)
+    shown = command("top", "nodes", "--url", store.url)
+    store.stop()
+    assert [row[0] for row in rows(queried[1])[2:]] == ["n1", "n2"]
+    assert rows(shown[1])[1:] == [[node, "-", "-", "1.00", "MiB", "-", "-"] for node in ("n1", "n2")]
+
+
 def test_nodes_by_memory(ask: Command) -> None:
     status, out, err = ask("top", "nodes", "--sort", "memory")
     assert (status, err) == (0, "")

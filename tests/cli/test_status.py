@@ -7,6 +7,7 @@ tests/e2e/test_command.py.
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,19 @@ def test_restarts(container: Manifest, reason: str | None) -> None:
 )
 def test_what_the_store_says_of_itself(changed: dict[str, Any], found: list[tuple[str, bool]]) -> None:
     assert reasons(cluster(), STORE, state=StoreState(**(STATE.plain() | changed))) == found
+
+
+@pytest.mark.parametrize(
+    ("capacity", "free", "found"), [("1Ti", 7, ["VolumeNearlyFull"]), ("1Ti", 200, []), ("1Gi", 30, []), (None, 30, [])]
+)
+def test_a_volume_is_nearly_full_whatever_is_on_it(capacity: str | None, free: int, found: list[str]) -> None:
+    """The archive too, of which the store's numbers do not tell; GiB."""
+    status = {"capacity": {"storage": capacity}} if capacity else {}
+    claim = manifest("PersistentVolumeClaim", "data-fritz-store-0", component="store", status=status)
+    seen = observed(cluster(), STORE)
+    seen = replace(seen, objects={**seen.objects, "persistentvolumeclaims": [claim]})
+    state = replace(STATE, used=60 * 2**30, free=free * 2**30)
+    assert [one.reason for one in findings(cluster(), seen, state, NOW)] == found
 
 
 @pytest.mark.parametrize(

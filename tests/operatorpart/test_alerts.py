@@ -12,6 +12,7 @@ from .promtool import names, needed, promtool, refusal
 
 RULES = Path(__file__).parents[2] / "charts/metricscluster/files/alerts.yaml"
 CASES = Path(__file__).with_name("alerts.yaml")
+SINGLE = yaml.safe_load(Path(__file__).with_name("alertcases.yaml").read_text())
 WHEN = "115m"
 ALERTS = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
 
@@ -42,18 +43,38 @@ def write(folder: Path, case: str, **asked: Any) -> Path:
     return folder / "alerts.yaml"
 
 
+def firing(alert: str, when: str, count: int, compared: str = "") -> dict[str, Any]:
+    """promtool's question how many of an alert fire then."""
+    return {
+        "expr": f'count(ALERTS{{alertname="{alert}", alertstate="firing"}}){compared} or vector(0)',
+        "eval_time": when,
+        "exp_samples": [{"labels": "{}", "value": count}],
+    }
+
+
 @needed
 @pytest.mark.parametrize(("case", "fires"), [("all is well", 0), ("all is broken", 1)])
 def test_each_fires_when_it_should(case: str, fires: int, tmp_path: Path) -> None:
-    asked = [
-        {
-            "expr": f'count(ALERTS{{alertname="{rule["alert"]}", alertstate="firing"}}) > bool 0 or vector(0)',
-            "eval_time": WHEN,
-            "exp_samples": [{"labels": "{}", "value": fires}],
-        }
-        for rule in ALERTS
-    ]
+    asked = [firing(rule["alert"], WHEN, fires, " > bool 0") for rule in ALERTS]
     promtool("test", "rules", write(tmp_path, case, promql_expr_test=asked))
+
+
+@needed
+def test_each_ends_when_it_should_and_takes_what_is_usual_for_well(tmp_path: Path) -> None:
+    tests = [
+        {
+            "name": case["name"],
+            "interval": case.get("interval", "1m"),
+            "input_series": [{"series": series, "values": values} for series, values in case["series"].items()],
+            "promql_expr_test": [firing(case["alert"], when, count) for when, count in case["firing"].items()],
+        }
+        for case in SINGLE
+    ]
+    asked = [rule for rule in ALERTS if rule["alert"] in {case["alert"] for case in SINGLE}]
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": [{"name": "asked", "rules": asked}]}))
+    written = {"rule_files": ["rules.yaml"], "evaluation_interval": "5m", "tests": tests}
+    (tmp_path / "alertcases.yaml").write_text(yaml.safe_dump(written))
+    promtool("test", "rules", tmp_path / "alertcases.yaml")
 
 
 @needed

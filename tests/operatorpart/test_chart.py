@@ -56,6 +56,7 @@ def test_every_value_is_documented() -> None:
     "wrong",
     [
         {"image": {"tag": "a b"}},
+        {"image": {"registry": "ghcr.io/metricscluster/"}},
         {"image": {"digest": "latest"}},
         {"image": {"pullPolicy": "Sometimes"}},
         {"image": {"pullSecrets": ["regcred"]}},
@@ -195,6 +196,17 @@ def test_a_digest_decides_which_image_runs() -> None:
     digest = f"sha256:{'01' * 32}"
     assert container(render("--set", f"image.digest={digest}"))["image"].endswith(f":{__version__}@{digest}")
     assert read_by_operator(render("--set", f"image.digest={digest}")).tag == __version__
+
+
+@helm
+@pytest.mark.parametrize("tag", ["_dev", "1.2.", f"sha-{'0' * 40}-branch-of-somebody-with-more-to-say", "_"])
+def test_what_is_a_tag_and_no_label_is_made_one(tag: str) -> None:
+    """As the operator does with that of a MetricsCluster."""
+    made = render("--set-string", f"image.tag={tag}", *FIRST)
+    labels = [found["metadata"].get("labels", {}) for found in made]
+    found = {one["app.kubernetes.io/version"] for one in labels if "app.kubernetes.io/version" in one}
+    assert found == {tag[:63].strip("-_.")}
+    assert read_by_operator(made).tag == tag
 
 
 @helm

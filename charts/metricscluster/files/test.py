@@ -99,9 +99,9 @@ class Store:
         return VALUE in json.loads(self.ask("/api/query", json.dumps(query)))["results"][0][0].get("data", ())
 
     def nodes(self):
-        """The names of the nodes whose agents deliver."""
-        lines = self.ask("/metrics?metric=uptime").splitlines()
-        return sorted({line.split('hostname="')[1].split('"')[0] for line in lines if line.startswith("uptime{")})
+        """The names of the nodes whose agents deliver; any collector may be off."""
+        shown = "".join(self.ask(f"/metrics?metric={metric}") for metric in ("uptime", "load_one", "mem_total"))
+        return sorted({line.split('hostname="')[1].split('"')[0] for line in shown.splitlines() if 'hostname="' in line})
 
 
 def check(name, namespace):

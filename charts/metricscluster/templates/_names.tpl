@@ -19,11 +19,11 @@ app.kubernetes.io/component: operator
 app.kubernetes.io/part-of: metricscluster
 {{- end }}
 
-{{/* Labels of an object of the release that is not the operator's. */}}
+{{/* Labels of an object of the release that is not the operator's. A tag may be longer, and begin and end otherwise than a label's value. */}}
 {{- define "metricscluster.shared" -}}
 app.kubernetes.io/name: metricscluster
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
-app.kubernetes.io/version: {{ include "metricscluster.tag" . | quote }}
+app.kubernetes.io/version: {{ include "metricscluster.tag" . | trunc 63 | trimAll "-_." | quote }}
 app.kubernetes.io/part-of: metricscluster
 app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | quote }}
