@@ -16,6 +16,7 @@ REMEDIES: Mapping[Reason, str] = {
     Reason.AGENTS_MISSING: "see what the agents of the nodes named above wait for: `kubectl describe pod` and `kubectl logs`",
     Reason.MISSING_WHILE_PAUSED: "set spec.paused to false: then what is missing is made again",
     Reason.SECRET_MISSING: "make the Secret with that entry, or change the field that names it",
+    Reason.NODE_LOST: "bring the node named above back, or remove it: `kubectl get node` shows whether it answers",
     Reason.PODS_REFUSED: "change what refuses the pods, or label the namespace pod-security.kubernetes.io/enforce=privileged",
     Reason.VOLUME_PENDING: "name a class that there is in spec.store.storage.className: `kubectl get storageclass`",
     Reason.VOLUME_NOT_MOUNTED: "see what keeps the node from the volume: `kubectl describe pod` of the pod named above",

@@ -190,7 +190,7 @@ class Operator:
         async with self._counted(key):
             outcome = await self.reconciler.reconcile(key)
             self.books.turn(key, outcome.result)
-            if outcome.result in ("ready", "unready"):
+            if outcome.result != "gone":
                 self.books.success(key, time.time(), ready=outcome.result == "ready")
             if outcome.again is not None:
                 self.worklist.add_later(key, outcome.again)

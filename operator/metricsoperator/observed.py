@@ -14,6 +14,7 @@ Manifest = dict[str, Any]
 PARTIAL = "partial"
 LARGEST = 512 * 1024  # bytes of an object as JSON; ours, with as many metrics and annotations as a resource takes, have less
 _RESOURCE = ("name", "namespace", "uid", "generation", "resourceVersion", "deletionTimestamp")
+_POD = ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "finalizers", "ownerReferences")
 _LABELS = ("app.kubernetes.io/instance", names.NAMESPACE_LABEL)
 Place = tuple[str, str, str]  # kind, namespace ("" where it has none), name
 
@@ -62,6 +63,25 @@ def needed(item: Manifest) -> Manifest | None:
     return {"apiVersion": item["apiVersion"], "kind": item["kind"], "metadata": short, PARTIAL: True}
 
 
+def needed_of_pod(pod: Manifest) -> Manifest:
+    """What sight, trouble and orphans read of a pod: a part may have thousands, each of 14 kB."""
+    about, status = pod["metadata"], pod.get("status", {})
+    short = _part(about, _POD)
+    if "labels" in about:
+        short["labels"] = _part(about["labels"], _LABELS)
+    return {
+        "kind": pod["kind"],
+        "metadata": short,
+        "spec": _part(pod.get("spec", {}), ("nodeName",)),
+        "status": {
+            "conditions": [_part(each, ("type", "status", "reason", "message")) for each in status.get("conditions", [])],
+            "containerStatuses": [
+                _part(each, ("name", "image", "state", "lastState")) for each in status.get("containerStatuses", [])
+            ],
+        },
+    }
+
+
 def _part(of: Manifest, fields: tuple[str, ...]) -> Manifest:
     return {field: of[field] for field in fields if field in of}
 
@@ -81,6 +101,7 @@ class Observed:
 
     def __init__(self) -> None:
         self._items: dict[Place, tuple[int, Manifest]] = {}  # when it was seen, and what is needed of it
+        self._gone: dict[Place, tuple[int, str]] = {}  # when it was seen to go, and its uid; until the next list
         self._clock = 0
         self.served: frozenset[str] = frozenset()  # the kinds of monitors that the API server has
 
@@ -103,16 +124,23 @@ class Observed:
 
     def drop(self, item: Manifest) -> None:
         """The object was seen to go."""
-        self._items.pop(_place(item), None)
+        if self._items.pop(_place(item), None):
+            self._gone[_place(item)] = self.tick(), item["metadata"]["uid"]
 
     def replace(self, kind: str, items: list[Manifest], since: int) -> None:
-        """A list of a kind that began at `since`: what it lacks is gone, unless it was seen later than that."""
+        """A list of a kind that began at `since`: what it lacks is gone, unless it was seen later than that.
+
+        What was seen to go later than that is gone, whatever the list says.
+        """
+        went = {place: uid for place, (when, uid) in self._gone.items() if place[0] == kind and when > since}
+        self._gone = {place: gone for place, gone in self._gone.items() if place[0] != kind}
         there = {_place(item) for item in items}
         for place, (when, _) in list(self._items.items()):
             if place[0] == kind and place not in there and when <= since:
                 del self._items[place]
         for item in items:
-            self.put(item)
+            if went.get(_place(item)) != item["metadata"]["uid"]:
+                self.put(item)
 
     def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
         """One object; None too where it is too large to be kept."""

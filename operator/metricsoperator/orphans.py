@@ -8,6 +8,7 @@ import logging
 
 from metricsoperator import names
 from metricsoperator.objects import Objects
+from metricsoperator.observed import needed_of_pod
 from metricsoperator.ownership import alive, title
 
 log = logging.getLogger(__name__)
@@ -17,7 +18,8 @@ async def remove(objects: Objects, namespace: str) -> None:
     """Delete those whose MetricsCluster is gone; `namespace` "" looks in all."""
     labels = names.selector("", names.STORE)
     del labels["app.kubernetes.io/instance"]  # of any
-    for pod in await objects.list("Pod", namespace, ",".join(f"{name}={value}" for name, value in labels.items())):
+    wanted = ",".join(f"{name}={value}" for name, value in labels.items())
+    for pod in await objects.list("Pod", namespace, wanted, keep=needed_of_pod):
         about = pod["metadata"]
         of = about["labels"].get("app.kubernetes.io/instance", "")
         if about.get("ownerReferences") or not alive(pod) or about["name"] != f"{names.store(of)}-0":

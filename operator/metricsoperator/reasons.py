@@ -25,6 +25,7 @@ class Reason(StrEnum):
     AGENTS_MISSING = "AgentsMissing"
     MISSING_WHILE_PAUSED = "MissingWhilePaused"
     SECRET_MISSING = "SecretMissing"  # noqa: S105 (no password)
+    NODE_LOST = "NodeLost"
     PODS_REFUSED = "PodsRefused"
     VOLUME_PENDING = "VolumePending"
     VOLUME_NOT_MOUNTED = "VolumeNotMounted"

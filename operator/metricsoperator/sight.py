@@ -8,7 +8,7 @@ from metricsoperator.manifests.access import granted
 from metricsoperator.manifests.metadata import Manifest, Site
 from metricsoperator.needs import Need, lacking, needs
 from metricsoperator.objects import Objects
-from metricsoperator.observed import Observed
+from metricsoperator.observed import Observed, needed_of_pod
 from metricsoperator.ownership import alive, owner_uid
 from metricsoperator.plan import plan
 from metricsoperator.reasons import Reason
@@ -81,16 +81,21 @@ class Looking:
 
     async def _pods(self, cluster: MetricsCluster, component: str, workload: Manifest | None) -> list[Manifest]:
         labels = ",".join(f"{name}={value}" for name, value in names.selector(cluster.name, component).items())
-        found = await self.objects.list("Pod", cluster.namespace, labels)
-        return [pod for pod in found if _belongs(pod, workload, names.store(cluster.name))]
+
+        def keep(pod: Manifest) -> Manifest | None:
+            return needed_of_pod(pod) if _belongs(pod, workload, names.store(cluster.name)) else None
+
+        return await self.objects.list("Pod", cluster.namespace, labels, keep=keep)
 
     async def _trouble(
         self, component: str, workload: Manifest | None, pods: list[Manifest], claim: Manifest | None
     ) -> Trouble | None:
-        """Why a part's pods do not run: who refused them, their volume, what they say themselves, what their kubelet says."""
+        """Why a part's pods do not run: their node, who refused them, their volume, what they or their kubelet say."""
+        if component == names.STORE and (found := trouble.lost(pods, self.now())):
+            return found
         unready = [pod for pod in trouble.grown(pods, self.now()) if not trouble.answering([pod])]
         desired = (workload or {}).get("status", {}).get("desiredNumberScheduled", 1)
-        if workload is not None and len(pods) < desired and (found := trouble.refused(await self._events(workload))):
+        if workload is not None and len(pods) < desired and (found := trouble.refused(await self._events(workload), pods)):
             return found
         said = trouble.trouble(pods, self.now())
         waits = claim if unready and component == names.STORE and (not said or trouble.about_volumes(*said)) else None

@@ -38,6 +38,9 @@ class VolumeState(Said, frozen=True):
         str | None,
         described("Phase of the claim (Bound, Pending), or what it waits for, such as FileSystemResizePending."),
     ] = None
+    growing_since: Annotated[
+        str | None, Meta(description="Since when it has less than it asks for.", extra={"format": "date-time"})
+    ] = None
 
 
 class StoreState(Said, frozen=True):

@@ -42,6 +42,7 @@ class Sight:
 def observe(cluster: MetricsCluster, sight: Sight, before: Status, now: str) -> Status:
     """The status; conditions that stay as they are keep their transition time, others get `now` (RFC 3339)."""
     store, agents = sight.stateful_set or {}, sight.daemon_set or {}
+    volumes = tuple(_since(volume, before, now) for volume in sight.volumes)
     store_said = _store_available(cluster, store, sight)
     agents_said = _agents_available(cluster, agents, sight.troubles.get(names.AGENT))
     said = [
@@ -49,7 +50,7 @@ def observe(cluster: MetricsCluster, sight: Sight, before: Status, now: str) -> 
         store_said,
         agents_said,
         _progressing(cluster, sight, before),
-        _degraded(cluster, sight, (store_said, agents_said), _stalled(cluster, sight, before, now)),
+        _degraded(cluster, sight, (store_said, agents_said), _stalled(cluster, volumes, now)),
     ]
     counts = agents.get("status", {})
     desired, ready = counts.get("desiredNumberScheduled", 0), counts.get("numberReady", 0)
@@ -61,7 +62,7 @@ def observe(cluster: MetricsCluster, sight: Sight, before: Status, now: str) -> 
             endpoint=cluster.store_url,
             ready_replicas=max(store.get("status", {}).get("readyReplicas", 0), int(sight.answering)),
             version=running if store_rolled(store) else before.store.version,
-            volumes=sight.volumes,
+            volumes=volumes,
         ),
         node_agents=AgentsState(
             desired=desired, ready=ready, updated=counts.get("updatedNumberScheduled", 0), nodes=f"{ready}/{desired}"
@@ -195,13 +196,21 @@ def _agents_rolled(agents: Manifest) -> bool:
     return _seen_by_controller(agents) and status.get("updatedNumberScheduled", 0) >= status.get("desiredNumberScheduled", 0)
 
 
-def _stalled(cluster: MetricsCluster, sight: Sight, before: Status, now: str) -> list[Trouble]:
+def _since(volume: VolumeState, before: Status, now: str) -> VolumeState:
+    """With the time since when it grows to what it asks for now."""
+    if not growing(volume):
+        return volume
+    wish = volume.name, volume.requested
+    known = [each.growing_since for each in before.store.volumes if (each.name, each.requested) == wish and each.growing_since]
+    return msgspec.structs.replace(volume, growing_since=known[0] if known else now)
+
+
+def _stalled(cluster: MetricsCluster, volumes: Sequence[VolumeState], now: str) -> list[Trouble]:
     """A volume that has been growing for so long that somebody should look."""
-    told = [each for each in before.conditions if each.reason == Reason.VOLUME_GROWING and each.last_transition_time]
-    if not told or _seconds(now) - _seconds(str(told[0].last_transition_time)) < STALLED:
-        return []
     found = []
-    for volume in filter(growing, sight.volumes):
+    for volume in volumes:
+        if volume.growing_since is None or _seconds(now) - _seconds(volume.growing_since) < STALLED:
+            continue
         pod = f"{names.store(cluster.name)}-0"
         if volume.state == "FileSystemResizePending":
             cause = f"its node has yet to grow the filesystem, with some drivers only for a new pod: `kubectl delete pod {pod}`"

@@ -33,6 +33,8 @@ _MOUNTING = frozenset({"FailedMount", "FailedAttachVolume", "FailedMapVolume"})
 _MOUNTERS = frozenset({"kubelet", "attachdetach-controller"})
 _MAKERS = frozenset({"statefulset-controller", "daemonset-controller"})
 YOUNG = 5.0  # seconds
+OVERDUE = 60.0  # seconds after the moment at which a pod should have gone
+OUT_OF_SERVICE = "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"
 _ORDER = (
     Reason.IMAGE_NOT_PULLED,
     Reason.CONTAINER_NOT_CREATED,
@@ -65,8 +67,35 @@ def answering(pods: Iterable[Manifest]) -> bool:
     )
 
 
+def lost(pods: Iterable[Manifest], now: float) -> Trouble | None:
+    """That a pod's node does not answer, so that no other pod can take its place; `now` in seconds.
+
+    First the node controller says Ready=False of its pods, and leaves all else as the kubelet said it: no reason, containers
+    that are ready. Minutes later they shall go, and stay for good: only their kubelet can end them.
+    """
+    for pod in pods:
+        about, node = pod["metadata"], pod.get("spec", {}).get("nodeName", "")
+        said = {each.get("type"): each for each in pod.get("status", {}).get("conditions", [])}
+        ready, containers = said.get("Ready", {}), said.get("ContainersReady", {})
+        silent = ready.get("status") == "False" and not ready.get("reason") and containers.get("status") == "True"
+        until = about.get("deletionTimestamp")
+        if until and not about.get("finalizers") and now - _seconds(until) >= OVERDUE:
+            what = f"pod {about['name']} should have gone by {until} and is still there: its node {node} does not end it"
+        elif silent:
+            what = f"pod {about['name']} is on node {node}, which does not answer"
+        else:
+            continue
+        advice = f"bring the node back, or, if it is off for good, `kubectl taint node {node} {OUT_OF_SERVICE}`"
+        return Trouble(Reason.NODE_LOST, f"{what}; see `kubectl get node {node}`; {advice}")
+    return None
+
+
 def _made(pod: Manifest) -> float:
-    return datetime.fromisoformat(pod["metadata"]["creationTimestamp"]).timestamp()
+    return _seconds(pod["metadata"]["creationTimestamp"])
+
+
+def _seconds(stamp: str) -> float:
+    return datetime.fromisoformat(stamp).timestamp()
 
 
 def _of_pod(pod: Manifest) -> Iterator[Trouble]:
@@ -116,10 +145,13 @@ def unmounted(events: Iterable[Manifest]) -> Trouble | None:
     return Trouble(Reason.VOLUME_NOT_MOUNTED, f"pod {pod} does not get its volumes; check what they refer to{_quoted(last)}")
 
 
-def refused(events: Iterable[Manifest]) -> Trouble | None:
-    """Why a StatefulSet or DaemonSet has fewer pods than it wants, by its controller's events."""
+def refused(events: Iterable[Manifest], pods: Iterable[Manifest] = ()) -> Trouble | None:
+    """Why a StatefulSet or DaemonSet has fewer pods than it wants, by its controller's events.
+
+    They live for an hour: what was refused before the newest of its pods was made is over.
+    """
     last = _latest(event for event in events if event.get("reason") == "FailedCreate" and _by(event) in _MAKERS)
-    if last is None:
+    if last is None or _told(last) < max((_second(pod["metadata"]["creationTimestamp"]) for pod in pods), default=""):
         return None
     text, of = last.get("message", ""), f"{last['involvedObject']['kind']} {last['involvedObject']['name']}"
     if "exceeded quota" in text:
@@ -137,7 +169,17 @@ def _by(event: Manifest) -> str:
 
 
 def _latest(events: Iterable[Manifest]) -> Manifest | None:
-    return max(events, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""), default=None)
+    return max(events, key=_told, default=None)
+
+
+def _told(event: Manifest) -> str:
+    """When an Event was told last; "" where it does not say. Text, since others may say the year 0, which no datetime has."""
+    return _second(str(event.get("lastTimestamp") or event.get("eventTime") or ""))
+
+
+def _second(stamp: str) -> str:
+    """A time without parts of a second, which some have and some have not: these sort as text."""
+    return stamp[: len("2026-01-01T00:00:00")]
 
 
 def _quoted(event: Manifest | None) -> str:

@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 Key = TypeVar("Key")
 
 FIRST_DELAY, LONGEST_DELAY = 0.5, 60.0  # seconds after the first failure, doubled with each, at most
+SOON = 5.0  # seconds, at most, if the key changed meanwhile: somebody may have mended it, or it was a write of the turn itself
 AT_ONCE = 8  # turns that have not lasted for long
 LONG = 2.0  # seconds
 MOST = 64  # turns, those that last among them
@@ -75,12 +76,12 @@ class Worklist(Generic[Key]):
         return next((key for key in self._waiting if not (full and key in self._failures)), None)
 
     def done(self, key: Key, *, failed: bool) -> None:
-        """The key has been dealt with; after a failure it comes back, later with each in a row."""
+        """The key has been dealt with; after a failure it comes back, later with each in a row, and soon if it changed."""
         self._running.pop(key, None)
         self._wake.set()
         if failed:
             count = self._failures[key] = self._failures.get(key, 0) + 1
-            delay = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(count - 1, 10))
+            delay = min(SOON if key in self._again else LONGEST_DELAY, FIRST_DELAY * 2 ** min(count - 1, 10))
             self._again.discard(key)
             self.add_later(key, delay * (0.75 + self._jitter() / 2))
             return

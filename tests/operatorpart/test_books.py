@@ -1,12 +1,20 @@
 import asyncio
+import time
 
 from aiohttp import ClientSession
 from prometheus_client import CollectorRegistry, generate_latest
 
 from chaos.program import free_port
 from metricsoperator.books import Books
+from metricsoperator.handlers import Operator
 from metricsoperator.observed import Key
 from metricsoperator.opsapi import serving
+from metricsoperator.pulse import Pulse
+from metricsoperator.settings import Settings
+from metricsoperator.worklist import Worklist
+
+from .conftest import Server
+from .test_reconcile import World
 
 KEY = Key("monitoring", "fritz")
 
@@ -28,6 +36,24 @@ def test_what_is_said_of_a_resource_goes_with_it() -> None:
     assert "metricsoperator_queue_depth 3.0" in text
     books.turn(KEY, "gone")
     assert "fritz" not in generate_latest(registry).decode()
+
+
+def test_a_resource_that_cannot_be_understood_is_not_ready(server: Server) -> None:
+    """For an operator too that has just started; looking at it is no error."""
+    world, registry = World(server, {"store": {"limits": {"series": 1}}}), CollectorRegistry()
+    worklist = Worklist[Key](lambda: 0.5)
+    operator = Operator(Settings(), server, Books(registry, "1"), worklist, Pulse(time.monotonic))
+    operator.reconciler = world.reconciler
+
+    async def turn() -> None:
+        worklist.add(KEY)
+        await operator._turn(await worklist.take())
+
+    asyncio.run(turn())
+    labels = dict(zip(("namespace", "name"), KEY, strict=True))
+    assert registry.get_sample_value("metricsoperator_ready", labels) == 0
+    assert (registry.get_sample_value("metricsoperator_last_success_timestamp_seconds", labels) or 0) > 0
+    assert registry.get_sample_value("metricsoperator_reconciles_total", {"result": "invalid"}) == 1
 
 
 def test_health_and_metrics_share_a_port() -> None:

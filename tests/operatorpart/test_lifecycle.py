@@ -111,7 +111,7 @@ def test_a_volume_grows_and_the_pod_goes_on(world: World) -> None:
     world.run()
     world.reconcile()
     wanted = {"name": CLAIM, "requested": "20Gi", "capacity": "10Gi", "state": "FileSystemResizePending"}
-    assert world.resource()["status"]["store"]["volumes"] == (wanted,)
+    assert world.resource()["status"]["store"]["volumes"] == (wanted | {"growingSince": "2026-01-01T00:00:00Z"},)
     assert world.condition("Progressing")["reason"] == "VolumeGrowing"
     assert world.condition("Ready")["status"] == "True"
     assert world.outcome.again is not None

@@ -1,9 +1,11 @@
+import copy
 from typing import Any
 
 import pytest
 
 from metricsoperator import names, observed
-from metricsoperator.observed import Key, Observed, key_of, needed
+from metricsoperator.observed import Key, Observed, key_of, needed, needed_of_pod
+from metricsoperator.trouble import answering
 
 NAMES = sorted(names.children("fritz"))
 
@@ -122,3 +124,48 @@ def test_managed_fields_are_not_kept() -> None:
     found = seen.get("Service", "m", NAMES[0])
     assert found is not None
     assert "managedFields" not in found["metadata"]
+
+
+def test_an_object_that_goes_while_a_list_runs_does_not_come_back() -> None:
+    seen = Observed()
+    seen.put(item(version=5))
+    since = seen.tick()
+    seen.drop(item(version=5))
+    seen.replace("Service", [item(version=5)], since)
+    assert version(seen) is None, "the list is from before it went"
+    seen.replace("Service", [item(version=6)], seen.tick())
+    assert version(seen) == "6", "a list that began later counts"
+
+
+def test_what_takes_the_place_of_what_went_while_a_list_ran_is_seen() -> None:
+    seen = Observed()
+    seen.put(item(version=5))
+    since = seen.tick()
+    seen.drop(item(version=5))
+    seen.replace("Service", [item(version=7, uid="another")], since)
+    assert version(seen) == "7"
+
+
+def test_of_a_pod_is_kept_what_says_why_it_does_not_run() -> None:
+    """Of one of 14 kB, as an agent's with its managed fields; a part may have thousands."""
+    about = {"name": "fritz-agent-x", "namespace": "m", "uid": "u", "creationTimestamp": "t", "deletionTimestamp": "t"}
+    labels = {"app.kubernetes.io/instance": "fritz"}
+    waiting = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}}
+    container = {"name": "agent", "image": "i", "state": waiting, "lastState": {"terminated": {"exitCode": 1}}}
+    condition = {"type": "Ready", "status": "False", "reason": "ContainersNotReady", "message": "m"}
+    kept = {
+        "kind": "Pod",
+        "metadata": about | {"labels": labels, "finalizers": ["f"], "ownerReferences": [{"uid": "o", "controller": True}]},
+        "spec": {"nodeName": "n"},
+        "status": {"conditions": [condition], "containerStatuses": [container]},
+    }
+    whole: dict[str, Any] = copy.deepcopy(kept)
+    whole["metadata"] |= {"annotations": {"a": "x"}, "managedFields": [{}]}
+    whole["metadata"]["labels"] |= {"other": "x"}
+    whole["spec"] |= {"containers": [{}], "tolerations": [{}]}
+    whole["status"] |= {"phase": "Running", "podIP": "10.0.0.1"}
+    whole["status"]["conditions"][0] |= {"lastTransitionTime": "t", "lastProbeTime": None}
+    whole["status"]["containerStatuses"][0] |= {"imageID": "x", "containerID": "x", "volumeMounts": [{}]}
+    assert needed_of_pod(whole) == kept
+    bare: dict[str, Any] = {"kind": "Pod", "metadata": {"name": "p"}}
+    assert answering([needed_of_pod(bare)]) is False, "just made"

@@ -114,8 +114,7 @@ def test_who_fights_for_a_field_has_his_way_and_is_named(world: World) -> None:
 
 def test_one_who_deletes_again_and_again_is_told_of_too(world: World) -> None:
     for _ in range(20):
-        del world.server.items["Service", "monitoring", "fritz-store"]
-        world.observed.drop({"kind": "Service", "metadata": {"namespace": "monitoring", "name": "fritz-store"}})
+        world.observed.drop(world.server.items.pop(("Service", "monitoring", "fritz-store")))
         world.reconcile()
         if ("Service", "monitoring", "fritz-store") not in world.server.items:
             break

@@ -1,9 +1,11 @@
 """What is looked at for the status: whose pods and Events count, what is missing while nothing is made."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from metricsoperator import orphans
 from metricsoperator.objects import Refused
 
 from .conftest import Server
@@ -71,6 +73,35 @@ def test_what_a_foreign_pod_suffers_from_is_not_ours(world: World) -> None:
     pod(world, "store", None, containerStatuses=[{"image": "i", "state": {"waiting": {"reason": "ErrImagePull"}}}])
     world.reconcile()
     assert world.condition("Ready")["reason"] == "StoreNotReady"
+
+
+def test_a_store_whose_node_is_lost(world: World) -> None:
+    pod(world, "store", down(world)["metadata"]["uid"])
+    held = world.item("Pod", "fritz-store-0")
+    held["spec"] = {"nodeName": "n7"}
+    held["metadata"]["deletionTimestamp"] = MADE
+    world.reconcile()
+    assert [world.condition(of)["reason"] for of in ("Ready", "StoreAvailable", "Degraded")] == ["NodeLost"] * 3
+    assert "its node n7" in world.condition("Ready")["message"]
+
+
+def test_of_pods_no_more_is_held_than_is_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of agents have one each."""
+    pod(world, "store", down(world)["metadata"]["uid"], **READY)
+    pod(world, "store", "somebody", "other", **READY)
+    world.item("Pod", "fritz-store-0")["spec"] = {"containers": [{}]}
+    held: list[dict[str, Any]] = []
+    whole = Server.list
+
+    async def listed(server: Server, kind: str, *how: Any, **more: Any) -> list[dict[str, Any]]:
+        found = await whole(server, kind, *how, **more)
+        held.extend(found if kind == "Pod" else [])
+        return found
+
+    monkeypatch.setattr(Server, "list", listed)
+    world.reconcile()
+    asyncio.run(orphans.remove(world.server, ""))
+    assert [(one["metadata"]["name"], one["spec"]) for one in held] == [("fritz-store-0", {})] * 2 + [("other", {})]
 
 
 @pytest.mark.parametrize(("by", "reason"), [("somebody", "StoreNotReady"), ("statefulset-controller", "QuotaExceeded")])

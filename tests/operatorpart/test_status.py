@@ -185,6 +185,25 @@ def test_a_volume_that_does_not_end_to_grow(state: str, says: str) -> None:
     assert observe(cluster(), grown, after, NOW).conditions[4].reason == "NoFaultKnown"
 
 
+def growing(now: str, before: Status, requested: str = "2Gi", updated: int = 3) -> Status:
+    volume = VolumeState(name="data", requested=requested, capacity="1Gi", state="Resizing")
+    return observe(cluster(), Sight(stateful_set=store(), daemon_set=agents(updated=updated), volumes=(volume,)), before, now)
+
+
+def test_how_long_a_volume_grows_is_its_own_time() -> None:
+    """Whatever else is under way, before and meanwhile."""
+    rolling = observe(cluster(), Sight(stateful_set=store(), daemon_set=agents(updated=1)), Status(), EARLIER)
+    begun = growing(NOW, rolling)
+    for said in (begun, growing("2026-01-02T00:04:59Z", begun)):
+        assert (said.conditions[4].reason, said.store.volumes[0].growing_since) == ("NoFaultKnown", NOW)
+    assert growing("2026-01-02T00:05:00Z", begun, updated=1).conditions[4].reason == "VolumeNotGrown"
+    more = growing("2026-01-02T00:05:00Z", begun, "3Gi")
+    assert (more.conditions[4].reason, more.store.volumes[0].growing_since) == ("NoFaultKnown", "2026-01-02T00:05:00Z")
+    grown = VolumeState(name="data", requested="2Gi", capacity="2Gi", state="Bound")
+    after = observe(cluster(), Sight(volumes=(grown,)), begun, NOW)
+    assert after.store.volumes[0].growing_since is None
+
+
 def test_paused_is_said() -> None:
     found = observe(cluster({"paused": True}), Sight(stateful_set=store(), daemon_set=agents()), Status(), NOW)
     assert [condition.reason for condition in found.conditions if condition.type == "Progressing"] == ["Paused"]

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from metricsoperator.reasons import Reason
-from metricsoperator.trouble import about_volumes, answering, pending, refused, trouble, unmounted
+from metricsoperator.trouble import OVERDUE, about_volumes, answering, lost, pending, refused, trouble, unmounted
 
 MADE, LATER, AT_ONCE = "2026-01-01T00:00:00Z", 1767225660.0, 1767225601.0
 
@@ -105,6 +105,63 @@ def test_refused(message: str, reason: Reason, says: str) -> None:
     assert found.reason is reason
     assert says in found.message
     assert refused([event("SuccessfulCreate", "x")]) is None
+
+
+@pytest.mark.parametrize(
+    ("at", "made", "counts"),
+    [
+        ("2026-01-01T00:00:00Z", [], True),
+        ("2026-01-01T00:00:00Z", ["2025-12-31T23:00:00Z", "2026-01-01T00:00:00Z"], True),
+        ("2026-01-01T00:00:00Z", ["2025-12-31T23:00:00Z", "2026-01-01T00:00:01Z"], False),
+    ],
+)
+def test_what_was_refused_before_the_newest_pod_is_over(at: str, made: list[str], counts: bool) -> None:
+    pods = [{"metadata": {"creationTimestamp": stamp}} for stamp in made]
+    assert (refused([event("FailedCreate", "x", at)], pods) is not None) == counts
+
+
+def test_when_an_event_was_is_told_in_one_of_two_ways_or_not_at_all() -> None:
+    undated = event("FailedCreate", "undated") | {"lastTimestamp": None}
+    precise = event("FailedCreate", "exceeded quota") | {"lastTimestamp": None, "eventTime": "2026-01-01T00:00:00.500000Z"}
+    found = refused([undated, event("FailedCreate", "x", "0000-01-01T00:00:00Z"), precise], [pod()])
+    assert found is not None
+    assert found.reason is Reason.QUOTA_EXCEEDED
+
+
+def conditions(ready: str, reason: str | None, containers: str) -> dict[str, Any]:
+    said = {"type": "Ready", "status": ready} | ({"reason": reason} if reason else {})
+    return {"conditions": [said, {"type": "ContainersReady", "status": containers}]}
+
+
+SILENT = conditions("False", None, "True")
+
+
+@pytest.mark.parametrize(
+    ("about", "status", "says"),
+    [
+        ({}, SILENT, "pod p is on node n7, which does not answer; see `kubectl get node n7`; bring the node back"),
+        ({}, conditions("True", None, "True"), None),
+        ({}, conditions("False", "ContainersNotReady", "False"), None),
+        ({}, conditions("False", "ReadinessGatesNotReady", "True"), None),
+        ({}, {}, None),
+        (
+            {"deletionTimestamp": MADE},
+            SILENT,
+            f"pod p should have gone by {MADE} and is still there: its node n7 does not end it",
+        ),
+        ({"deletionTimestamp": MADE}, conditions("True", None, "True"), "node.kubernetes.io/out-of-service"),
+        ({"deletionTimestamp": MADE, "finalizers": ["others.example/held"]}, conditions("True", None, "True"), None),
+        ({"deletionTimestamp": "2026-01-01T00:00:01Z"}, SILENT, "which does not answer"),
+        ({"deletionTimestamp": "2026-01-01T00:00:01Z"}, conditions("True", None, "True"), None),
+    ],
+)
+def test_a_pod_whose_node_does_not_answer(about: dict[str, Any], status: dict[str, Any], says: str | None) -> None:
+    on = pod(**status) | {"spec": {"nodeName": "n7"}}
+    on["metadata"] |= about
+    found = lost([on], LATER)
+    assert LATER == 1767225600.0 + OVERDUE
+    assert (found is None) == (says is None)
+    assert found is None or (found.reason is Reason.NODE_LOST and str(says) in found.message)
 
 
 def test_unmounted() -> None:

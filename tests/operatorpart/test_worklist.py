@@ -71,6 +71,24 @@ def test_a_failure_comes_back_later_each_time() -> None:
     assert delays[9] == worklist.FIRST_DELAY, "a success in between starts anew"
 
 
+def test_a_key_that_changed_during_a_turn_that_failed_is_looked_at_soon() -> None:
+    """And no sooner than a turn's own writes, which change it too, may lead to the next."""
+
+    async def play() -> list[float]:
+        work, delays = make(), []
+        work.add_later = lambda key, seconds: delays.append(seconds)  # type: ignore[method-assign]
+        for change in [False] * 8 + [True] * 2 + [False]:
+            work.add("a")
+            await taken(work)
+            if change:
+                work.add("a")
+            work.done("a", failed=True)
+            assert work.waiting() == 0
+        return delays
+
+    assert asyncio.run(play())[7:] == [worklist.LONGEST_DELAY, worklist.SOON, worklist.SOON, worklist.LONGEST_DELAY]
+
+
 def test_the_earlier_of_two_wishes_stands(monkeypatch: pytest.MonkeyPatch) -> None:
     async def play() -> None:
         work = make()
