@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from metricstore.disk.archive import Archive
+from metricstore.disk.archive import Archive, too_many
 from metricstore.disk.archiverows import ArchiveRows
 from metricstore.disk.blocks import Blocks, Stretch
 from metricstore.disk.formats import merged_windows
@@ -105,28 +105,52 @@ class Series(NamedTuple):
     last: int
 
 
-def read(archive: Archive, wanted: Wanted, live: Mapping[SeriesKey, Live], most: int) -> tuple[Totals, int] | None:
-    """Sums of the series that are meant, and how many these are, from the archive and of those that are `live`.
+class Past(NamedTuple):
+    """What the archive has of a metric of a host: samples about the wanted time, and the series that it has some of before and
+    after it. `wanted` has no groups; `version` is the archive's."""
 
-    The rules are those of Reader.totals. None where there is nothing. TooLarge for more than `most` samples of the archive.
-    """
+    wanted: Wanted
+    version: int
+    rows: ArchiveRows
+    earlier: set[SeriesKey]
+    later: set[SeriesKey]
+
+
+def past(archive: Archive, wanted: Wanted, most: int) -> Past:
+    """What the archive has, whatever the groups; in any thread. TooLarge for more than `most` samples."""
     cluster, hosts, metrics = wanted.cluster, [wanted.host], [wanted.metric]
+    version = archive.version  # before it is read
     rows = archive.read(cluster, hosts, metrics, wanted.start - wanted.frequency, wanted.end + wanted.frequency, most)
     earlier = _held(archive.parts(cluster, hosts, metrics, -TIME_MAX, wanted.start))
     later = _held(archive.parts(cluster, hosts, metrics, wanted.end, TIME_MAX))
-    keys = list(dict.fromkeys([*live, *rows.keys, *sorted(earlier | later)]))
+    return Past(wanted._replace(groups=()), version, rows, earlier, later)
+
+
+def read(past: Past, wanted: Wanted, live: Mapping[SeriesKey, Live], most: int) -> Iterator[tuple[Totals, int] | None]:
+    """Sums of the series that are meant, and how many these are, from the archive and of those that are `live`.
+
+    They come last; before, after each series, None. The rules are those of Reader.totals. Only None where there is nothing.
+    TooLarge for more than `most` samples of the archive.
+    """
+    rows = past.rows
+    if len(rows.series) > most:
+        raise too_many(most)
+    keys = list(dict.fromkeys([*live, *rows.keys, *sorted(past.earlier | past.later)]))
     registry = Registry(len(keys), 0)
     for number, key in enumerate(keys):
         registry.restore(key, number)
-    level = registry.find((cluster, wanted.host))
+    level = registry.find((wanted.cluster, wanted.host))
     chosen = [keys[number] for number in level.select(wanted.groups, wanted.metric).tolist()] if level else []
     if not chosen:
-        return None
-    found = [_series(rows, key, live.get(key), wanted, (key in earlier, key in later)) for key in chosen]
+        return
+    found = []
+    for key in chosen:
+        found.append(_series(rows, key, live.get(key), wanted, (key in past.earlier, key in past.later)))
+        yield None
     phase = next(
         (one.phase for one in found if one.phase is not None), 0
     )  # stands for that of series with no sample about here
-    return _summed([one if one.phase is not None else one._replace(phase=phase) for one in found], wanted), len(found)
+    yield _summed([one if one.phase is not None else one._replace(phase=phase) for one in found], wanted), len(found)
 
 
 def _held(parts: Iterator[ArchiveRows]) -> set[SeriesKey]:
@@ -136,7 +160,8 @@ def _held(parts: Iterator[ArchiveRows]) -> set[SeriesKey]:
 
 def _series(rows: ArchiveRows, key: SeriesKey, live: Live | None, wanted: Wanted, beyond: tuple[bool, bool]) -> Series:
     """All that is known of one series; `beyond`: whether the archive has samples before and after the wanted time."""
-    mine = rows.series == rows.keys.index(key) if key in rows.keys else np.zeros(len(rows.series), bool)
+    number = rows.keys.index(key) if key in rows.keys else len(rows.keys)
+    mine = slice(*np.searchsorted(rows.series, [number, number + 1]).tolist())  # they come by series
     parts = [(rows.timestamps[mine], rows.values[mine]), *(live.samples() if live else ())]
     stamps = np.concatenate([stamps for stamps, _ in parts])
     values = np.concatenate([values for _, values in parts])

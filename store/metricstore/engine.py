@@ -8,7 +8,8 @@ All methods but `recover` belong to the event loop's thread.
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metricstore import archiving
-from metricstore.archiving import Wanted
+from metricstore.archiving import Past, Wanted
 from metricstore.disk.backup import Backup
 from metricstore.disk.commits import RETRY_AFTER
 from metricstore.disk.files import Files
@@ -34,6 +35,7 @@ from metricwire.samples import Labels, Place, SeriesKey
 
 LATE = 7200  # seconds after which a sample is late
 LATE_WAIT = 5.0  # seconds that late samples wait for room
+PIECE_SLOTS = 8192  # of a series that are read at once where all of it is wanted
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -78,6 +80,7 @@ class Engine:
         self.commits, self.log, self.blocks, self.archive = it.commits, it.log, it.blocks, it.archive
         self._directory, self._catalogue = it.directory, it.catalogue
         self._reader = Reader(it.head, it.blocks)
+        self._archive_reader = ThreadPoolExecutor(1, "archive")
         self._upkeep = Upkeep(it, clock)
         self._late = 0  # samples that wait for room
         self._sealer = self._upkeep.sealer
@@ -204,27 +207,41 @@ class Engine:
         """Sums of groups of series that hold samples: see Reader.totals."""
         return self._reader.totals(groups, start, end, points_max)
 
-    def samples_of(self, cluster: str, host: str, start: int, end: int) -> Iterator[tuple[SeriesKey, Ints, Floats]]:
-        """The host's samples from `start` to before `end` (seconds), by series; those of the archive left out."""
+    def samples_of(
+        self, cluster: str, host: str, start: int, end: int, metrics: Collection[str] = ()
+    ) -> Iterator[tuple[SeriesKey, Ints, Floats]]:
+        """The host's samples from `start` to before `end` (seconds), of these metrics or all, those of the archive left out.
+
+        Series by series, each in pieces by time.
+        """
         level = self.registry.find((cluster, host))
         for number in list(level.numbers()) if level else ():
-            if number not in self.registry or not len(self.holding(one := np.array([number]))):
-                continue  # gone since we began, or about to go
-            first, found = max(start, self.extents(one)[0][0]), dict[int, float]()  # blocks may have what is before
-            for stamps, values in self._reader.samples(number, first, end):
-                found |= {
-                    time: value for time, value in zip(stamps.tolist(), values.tolist(), strict=True) if first <= time < end
-                }
-            times = np.array(sorted(found), np.int64)
-            yield self.key(number), times, np.array([found[time] for time in times.tolist()])
+            if number not in self.registry or (metrics and self.key(number).metric not in metrics):
+                continue  # gone since we began
+            key, at = self.key(number), start
+            while number in self.registry and len(self.holding(one := np.array([number]))):  # they may go between two pieces
+                first, last, step = self.extents(one)[0]
+                at = max(at, first)  # blocks may have what is before
+                if at >= (upto := min(end, last)):
+                    break
+                yield key, *self._reader.piece(number, at, min(upto, at + PIECE_SLOTS * step))
+                at += PIECE_SLOTS * step
 
     def archived_until(self, cluster: str) -> int | None:
         """The time of the last sample of the cluster in the archive (seconds)."""
         found = self.archive.range(cluster)
         return found[1] if found else None
 
-    def read_archived(self, wanted: Wanted, points_max: int) -> tuple[Totals, int] | None:
-        """Sums of one group of series, the archive's samples among them, and how many series these are: see archiving.read."""
+    def past(self, wanted: Wanted, points_max: int) -> asyncio.Future[Past]:
+        """What the archive has, read beside all else, a request at a time: it takes long. See archiving.past."""
+        loop = asyncio.get_running_loop()
+        return loop.run_in_executor(self._archive_reader, archiving.past, self.archive, wanted, points_max)
+
+    def read_archived(self, wanted: Wanted, past: Past, points_max: int) -> Iterator[tuple[Totals, int] | None]:
+        """Sums of one group of series, the archive's samples among them, and how many series these are: see archiving.read.
+
+        Others may have a turn meanwhile; it counts only if the past is `current` when all is read.
+        """
         level = self.registry.find((wanted.cluster, wanted.host))
         numbers = [number for part in level.walk() for number in part.own(wanted.metric)] if level else []
         margin = wanted.frequency
@@ -237,7 +254,11 @@ class Engine:
             )
             for number in self.holding(np.array(numbers, np.int64)).tolist()
         }
-        return archiving.read(self.archive, wanted, live, points_max)
+        return archiving.read(past, wanted, live, points_max)
+
+    def current(self, past: Past, wanted: Wanted) -> bool:
+        """Whether it is what the archive has of that: if not, what was in blocks then may be in the archive by now."""
+        return past.version == self.archive.version and past.wanted == wanted._replace(groups=())
 
     def extents(self, numbers: Ints) -> list[tuple[int, int, int]]:
         """Of series that hold samples: when the first slot begins and the last one ends, and how long a slot is (seconds)."""
@@ -295,3 +316,4 @@ class Engine:
     async def close(self) -> None:
         """Finish what is being written, and give the folder back."""
         await self._upkeep.close()
+        self._archive_reader.shutdown()

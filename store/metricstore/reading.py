@@ -222,5 +222,13 @@ class Reader:
                     yield slots * stretch.frequency + rows.phases[at], rows.values[at, columns]
         yield from self._head.samples(number)
 
+    def piece(self, number: int, start: int, end: int) -> tuple[Ints, Floats]:
+        """Timestamps and values of one series from `start` to before `end` (seconds), ascending."""
+        parts = [(NO_NUMBERS, np.zeros(0)), *self.samples(number, start, end)]
+        stamps, values = (np.concatenate(column)[::-1] for column in zip(*parts, strict=True))
+        times, at = np.unique(stamps, return_index=True)  # the first of each: later ones count
+        inside = (times >= start) & (times < end)
+        return times[inside], values[at[inside]]
+
 
 _NO_ROWS = np.full(1, kernels.NO_ROW, np.int32)

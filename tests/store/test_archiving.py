@@ -2,14 +2,17 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from metricstore import settings
 from metricstore.app import App
+from metricstore.disk.archive import Archive
 from metricstore.memory.window import begin
 
 NOW = 1_800_000_000 // 86400 * 86400
@@ -61,15 +64,15 @@ class Asked:
     """A store and how it is asked."""
 
     def __init__(self, app: App, ask: Callable[..., Any], loop: asyncio.AbstractEventLoop) -> None:
-        self.app, self._ask, self._loop = app, ask, loop
+        self.app, self._ask, self.loop = app, ask, loop
 
     def write(self, *lines: str) -> None:
         answer = self._ask("POST", "/api/write?cluster=c", content="\n".join(lines))
         assert answer.status_code == 200, answer.text
 
     def keep(self) -> None:
-        self._loop.run_until_complete(self.app.engine.seal())
-        self._loop.run_until_complete(self.app.engine.keep())
+        self.loop.run_until_complete(self.app.engine.seal())
+        self.loop.run_until_complete(self.app.engine.keep())
 
     def query(self, start: int, end: int, *queries: dict[str, Any], **more: Any) -> Any:
         asked = {"cluster": "c", "from": start, "to": end, "queries": list(queries), "with-padding": False} | more
@@ -161,3 +164,70 @@ def test_answers_are_the_same_before_and_after_archiving(store: Any, clock: Cloc
     assert not [stretch for stretch in asked.app.engine.blocks.stretches() if begin(*stretch[:2]) < NOW + DAY]
     for (start, end), found, wanted in zip(ranges, answers(), before, strict=True):
         assert found == wanted, (start - NOW, end - NOW)
+
+
+class Slow:
+    """Reads an archive only when it is let: `begun` tells that somebody waits for it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun, self.let, self.times = threading.Event(), threading.Event(), 0
+        read = Archive.read
+
+        def slowly(archive: Archive, *asked: Any) -> Any:
+            found = read(archive, *asked)
+            self.times += 1
+            self.begun.set()
+            assert self.let.wait(10), "nobody else has had a turn"
+            return found
+
+        monkeypatch.setattr(Archive, "read", slowly)
+
+
+def test_others_have_a_turn_while_the_archive_is_read_and_what_is_archived_then_is_found(
+    store: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = store()
+    for day in (0, 4, 9):
+        clock.now = NOW + day * DAY + 700
+        asked.write(*lines(NOW + day * DAY))
+        asked.keep()
+    parts = {"type": "hwthread", "type-ids": ["0", "1"]}
+    query = {"metric": "m", "host": "h"}
+    wanted = asked.query(NOW, clock.now, query | parts, query)
+    before = list(asked.app.engine.archive.directory.rglob("*.parquet"))
+    clock.now += 4 * DAY
+    asked.write(*lines(clock.now - 1200)[-1:])
+    slow = Slow(monkeypatch)
+    again = json.dumps(
+        {"cluster": "c", "from": NOW, "to": NOW + 9 * DAY + 700, "queries": [query | parts, query], "with-padding": False}
+    )
+
+    async def ask() -> Any:
+        transport = httpx.ASGITransport(app=asked.app.api)
+        async with httpx.AsyncClient(transport=transport, base_url="http://store") as client:
+            answer = asyncio.create_task(client.post("/api/query", content=again))
+            assert await asyncio.to_thread(slow.begun.wait, 10)
+            await asked.app.engine.keep()
+            slow.let.set()
+            return (await answer).json()
+
+    answer = asked.loop.run_until_complete(ask())
+    assert list(asked.app.engine.archive.directory.rglob("*.parquet")) != before, "more was archived meanwhile"
+    assert answer == wanted
+
+
+def test_the_archive_is_read_once_for_all_selectors_of_a_query(
+    store: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = store()
+    clock.now = NOW + 700
+    asked.write(*lines(NOW))
+    clock.now += 5 * DAY
+    asked.write(*lines(clock.now - 1200)[-1:])
+    asked.keep()
+    slow = Slow(monkeypatch)
+    slow.let.set()
+    threads = {"metric": "m", "host": "h", "type": "hwthread", "type-ids": ["0", "1", "2"]}
+    answer = asked.query(NOW, NOW + 700, threads, threads | {"aggreg": True}, threads | {"metric": "slow"})
+    assert [len(row) for row in answer["results"]] == [2, 1, 0]
+    assert slow.times == 2

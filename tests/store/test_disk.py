@@ -298,6 +298,18 @@ def test_names_are_kept_twice_so_no_damage_takes_one(tmp_path: Path, damages: li
         path.write_bytes(content)
 
 
+def test_names_of_any_length_are_read_again(tmp_path: Path, damages: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "RECORD_LONGEST", 100)
+    catalogue = Catalogue(tmp_path, Files())
+    catalogue.append(named(*range(50)))
+    with pytest.raises(OSError, match=r"a record of 1[0-9]+ bytes would not be read again"):
+        catalogue.append([(50, SeriesKey(Place("c", "h" * 100), "m"))])
+    catalogue.append(named(51))
+    catalogue.close()
+    assert names_in(tmp_path, damages) == named(*range(50), 51)
+    assert not damages
+
+
 def test_names_are_written_anew_whole(tmp_path: Path, damages: list[str]) -> None:
     for number in range(FILES_MAX + 1):
         catalogue = Catalogue(tmp_path, Files())

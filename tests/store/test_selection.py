@@ -9,6 +9,7 @@ import pytest
 
 from metricstore.query import execute, selection
 from metricstore.query.execute import Execution
+from metricstore.query.request import Subject
 from metricstore.query.selection import Asked, Request, Selection, Selections
 from storeapp import Client, MakeApp
 
@@ -88,19 +89,60 @@ def test_an_error_is_not_remembered(ask: Callable[..., Any]) -> None:
     assert ask("/api/query", query)["results"][0][0]["data"] == [1.5]
 
 
+def subject(name: str, queries: bytes = b"") -> Subject:
+    return Subject(name, queries, ())
+
+
+def found(generation: int, asked: int = 10) -> Request:
+    """A request of so many entries."""
+    groups = selection.Groups.of([])
+    entries = [Asked(0, selection.Query("m"))] * asked
+    return Request([], [Selection([], [None] * asked, entries, groups, groups.sizes, plain=True)], generation)
+
+
 def test_memory_is_bounded(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = make_app().engine
-    selections = Selections(engine)
-    groups = selection.Groups.of([])
-    asked = [Asked(0, selection.Query("m"))] * 10
-    some = Request([], [Selection([], [None] * 10, asked, groups, groups.sizes, plain=True)], engine.generation)
-    monkeypatch.setattr(selection, "REMEMBERED", 3 * 10 * selection.ASKED_BYTES)
-    for subject in "abca":
-        selections.keep(subject, some)
-        assert selections.get("a") or subject == "c", "the one that was asked for last stays"
-    assert [subject for subject in "abc" if selections.get(subject)] == ["a", "b", "c"]
-    selections.keep("d", some)
-    assert [subject for subject in "abcd" if selections.get(subject)] == ["b", "c", "d"]
+    selections, some = Selections(engine), found(engine.generation)
+    monkeypatch.setattr(selection, "REMEMBERED", 3 * (10 * selection.ASKED_BYTES + selection.REQUEST_BYTES + 1))
+    for name in "abca":
+        selections.keep(subject(name), some)
+        assert selections.get(subject("a")) or name == "c", "the one that was asked for last stays"
+    assert [name for name in "abc" if selections.get(subject(name))] == ["a", "b", "c"]
+    selections.keep(subject("d"), some)
+    assert [name for name in "abcd" if selections.get(subject(name))] == ["b", "c", "d"]
     monkeypatch.setattr(selection, "LARGEST", 10)
-    selections.keep("large", some)
-    assert not selections.get("large")
+    selections.keep(subject("large"), some)
+    assert not selections.get(subject("large"))
+
+
+def test_the_words_of_a_request_count(make_app: MakeApp) -> None:
+    engine = make_app().engine
+    selections, nothing = Selections(engine), found(engine.generation, 0)
+    long = [subject("c", bytes(selection.LARGEST - selection.REQUEST_BYTES - 1 - more)) for more in (0, 1, 2, 3, 4)]
+    for one in long:
+        selections.keep(one, nothing)
+    assert [bool(selections.get(one)) for one in long] == [False, True, True, True, True]
+    longer = subject("c", bytes(selection.LARGEST))
+    selections.keep(longer, nothing)
+    assert not selections.get(longer)
+
+
+def test_what_finds_nothing_is_forgotten_some_time(make_app: MakeApp) -> None:
+    engine = make_app().engine
+    selections, nothing = Selections(engine), found(engine.generation, 0)
+    for number in range(selection.REMEMBERED // selection.REQUEST_BYTES + 1):
+        selections.keep(subject(str(number)), nothing)
+    assert not selections.get(subject("0"))
+    assert selections.get(subject(str(number)))
+
+
+def test_what_was_found_among_other_series_is_forgotten(make_app: MakeApp, client: Callable[[Any], Client]) -> None:
+    app = make_app({"metrics": METRICS}, clock=lambda: LAST, passing=lambda: 0)
+    selections = Selections(app.engine)
+    before = app.engine.generation
+    selections.keep(subject("a"), found(before))
+    selections.keep(subject("b"), found(before))
+    assert client(app.api)("POST", "/api/write", content=line("m", "h1", 1, NOW)).status_code == 200
+    selections.keep(subject("late"), found(before))
+    selections.keep(subject("new"), found(app.engine.generation))
+    assert [name for name in ("a", "b", "late", "new") if selections.get(subject(name))] == ["new"]

@@ -2,21 +2,21 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from starlette.concurrency import iterate_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from metricstore.api.auth import Caller, Permission
 from metricstore.api.descriptions import Answer, Content, Description, Parameter
 from metricstore.api.routes import Route
 from metricstore.api.turns import pieces_in_turns
 from metricstore.disk.backup import Backup
-from metricwire.errors import BadInput
+from metricwire.errors import BadInput, Unavailable
 from metricwire.lineprotocol import encode_head
 from metricwire.samples import SeriesKey
 
@@ -43,8 +43,23 @@ class Source(Protocol):
     def hosts(self, cluster: str) -> list[str]:
         """The cluster's hosts by name."""
 
-    def samples_of(self, cluster: str, host: str, start: int, end: int) -> Iterator[Samples]:
-        """The host's samples from `start` to before `end`, series by series; of a time that comes twice the later counts."""
+    def samples_of(self, cluster: str, host: str, start: int, end: int, metrics: Collection[str]) -> Iterator[Samples]:
+        """The host's samples from `start` to before `end`, of these metrics or all; series by series, by time."""
+
+
+class BackupResponse(StreamingResponse):
+    """A backup, whose files are let go of when it is sent, or its client has left."""
+
+    def __init__(self, backup: Backup) -> None:
+        super().__init__(backup.stream(), media_type="application/x-tar")
+        self._backup = backup
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it. OSError when the files cannot be let go of."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:  # not where the pieces are made: nobody may have asked for the first one
+            await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, self._backup.release))
 
 
 class Copies:
@@ -59,16 +74,10 @@ class Copies:
 
     async def backup(self, _: Request, __: Caller) -> Response:
         """A tar archive of the data folder as it is now."""
-        backup = await self._hold()
-
-        async def pieces() -> AsyncIterator[bytes]:
-            try:
-                async for piece in iterate_in_threadpool(backup.stream()):
-                    yield piece
-            finally:
-                await asyncio.to_thread(backup.release)
-
-        return StreamingResponse(pieces(), media_type="application/x-tar")
+        try:
+            return BackupResponse(await self._hold())
+        except OSError as error:
+            raise Unavailable(f"cannot back up: {error.strerror}") from error
 
     async def export(self, request: Request, _: Caller) -> Response:
         """Line protocol of `?cluster=&from=&to=`; with `&host=` and `&metric=`, which may come again, of these alone."""
@@ -87,13 +96,12 @@ class Copies:
     def _lines(self, cluster: str, hosts: list[str], metrics: frozenset[str], start: int, end: int) -> Iterator[bytes]:
         count = 0
         for host in hosts:
-            for key, stamps, values in self._source.samples_of(cluster, host, start, end):
-                if metrics and key.metric not in metrics:
-                    continue
+            for key, stamps, values in self._source.samples_of(cluster, host, start, end, metrics):
                 head = encode_head(key)
                 pairs = zip(values.tolist(), stamps.tolist(), strict=True)
                 yield b"".join(b"%b value=%b %d\n" % (head, repr(value).encode(), stamp) for value, stamp in pairs)
                 count += len(values)
+            yield b""  # others have a turn even if there was nothing
         yield END % count
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from typing import TypeVar
 
 from metricwire.errors import TooLarge
@@ -26,12 +26,18 @@ async def pieces_in_turns(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
     yield bytes(gathered)
 
 
-async def in_turns(items: Iterator[Item], seconds_max: float) -> list[Item]:
-    """All of the items; other requests get a turn while they are made. TooLarge when that takes longer than `seconds_max`."""
-    found = []
+async def in_turns(items: Iterator[Item | Awaitable[object]], seconds_max: float) -> list[Item]:
+    """All of the items; other requests get a turn while they are made, and while those among them are awaited that can be.
+
+    TooLarge when that takes longer than `seconds_max`.
+    """
+    found = list[Item]()
     begun = turn = time.monotonic()
     for item in items:
-        found.append(item)
+        if isinstance(item, Awaitable):
+            await item
+        else:
+            found.append(item)
         now = time.monotonic()
         if now - begun > seconds_max:
             raise TooLarge(f"cannot answer within {seconds_max:g} s (limits.query-seconds): ask for less at a time")

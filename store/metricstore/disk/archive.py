@@ -34,6 +34,7 @@ class Archive:
         self, directory: Path, quarantine: Quarantine | None, files: Files, on_damage: Callable[[str], None] = lambda text: None
     ) -> None:
         self.directory = directory
+        self.version = 0  # another one whenever samples have come
         self._quarantine, self._files, self._on_damage = quarantine, files, on_damage
         self._lock = threading.Lock()
         self._opened: OrderedDict[Path, Opened] = OrderedDict()
@@ -62,6 +63,7 @@ class Archive:
         path = folder / f"{summary.oldest}_{summary.newest}_{number}.parquet"
         self._files.rename(new, path)
         self._files.sync_directory(folder)
+        self.version += 1
         return path
 
     # Reading
@@ -84,7 +86,7 @@ class Archive:
             parts.append(part)
             count += len(part.series)
             if most is not None and count > most:
-                raise TooLarge(f"cannot read more than {most} samples of the archive at a time")
+                raise too_many(most)
         return merged(parts)
 
     def parts(
@@ -191,6 +193,11 @@ class Archive:
         if len(name) > FOLDER_LENGTH or name.startswith(".") or name != name.lower():
             name = f"{name[:FOLDER_LENGTH].lstrip('.')}~{sha256(cluster.encode()).hexdigest()[:16]}"
         return self.directory / name
+
+
+def too_many(most: int) -> TooLarge:
+    """Of samples."""
+    return TooLarge(f"cannot read more than {most} samples of the archive at a time")
 
 
 def _wanted(

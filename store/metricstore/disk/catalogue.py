@@ -11,7 +11,7 @@ from pathlib import Path
 from metricstore.disk import formats
 from metricstore.disk.files import Files
 from metricstore.disk.formats import Damaged, Kind
-from metricstore.disk.records import Payload, RecordFile, list_files, new_marker, read_records
+from metricstore.disk.records import RecordFile, list_files, new_marker, payloads, read_records
 from metricwire.samples import SeriesKey
 
 ENDINGS = (".a", ".b")
@@ -57,7 +57,7 @@ class Catalogue:
             raise self.broken
         if not self._pair:
             self._pair = self._begin()
-        records = _records(named)
+        records = list(payloads(Kind.SERIES, formats.pack_series, named))
         for file in self._pair:
             file.append(records)
             self._sync(file)
@@ -111,8 +111,3 @@ class Catalogue:
         for file in self._pair:
             file.close()
         self._pair = []
-
-
-def _records(named: Named) -> list[Payload]:
-    size = formats.STATE_CHUNK
-    return [Payload(Kind.SERIES, formats.pack_series(named[at : at + size])) for at in range(0, len(named), size)]

@@ -4,11 +4,10 @@ An entry becomes visible (`apply` is called, on the event loop) after it is dura
 """
 
 import asyncio
-import itertools
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +16,12 @@ from metricstore.disk import formats
 from metricstore.disk.catalogue import Catalogue
 from metricstore.disk.formats import Columns, Freed, Kind
 from metricstore.disk.log import Log
-from metricstore.disk.records import Payload
+from metricstore.disk.records import Payload, payloads
 from metricwire.errors import Unavailable
 from metricwire.samples import Labels, SeriesKey
 
 logger = logging.getLogger(__name__)
 
-Item = TypeVar("Item")
 RETRY_AFTER = 5  # seconds that a writer is told to wait while the disk takes nothing
 SAY_TIME = 600  # seconds after which the log is told again what time it is
 PAUSE = 0.004  # seconds from one commit to the next, unless all wait who wrote lately: who comes meanwhile shares a sync
@@ -179,9 +177,11 @@ class Commits:
     def _begin(self, repeated: Repeated) -> int:
         frequencies = list(repeated.frequencies.items())
         return self._log.begin(
-            [Payload(Kind.TIME, formats.pack_time(repeated.time))]
-            + [Payload(Kind.LABELS, formats.pack_labels(part)) for part in _chunks(repeated.labels)]
-            + [Payload(Kind.FREQUENCIES, formats.pack_frequencies(dict(part))) for part in _chunks(frequencies)]
+            [
+                Payload(Kind.TIME, formats.pack_time(repeated.time)),
+                *payloads(Kind.LABELS, formats.pack_labels, repeated.labels),
+                *payloads(Kind.FREQUENCIES, lambda part: formats.pack_frequencies(dict(part)), frequencies),
+            ]
         )
 
     def known(self, numbers: NDArray[np.int64]) -> None:
@@ -202,7 +202,7 @@ class Commits:
             raise self._catalogue.broken
         if repeated is not None:
             self._begin(repeated)
-        records = [Payload(Kind.LABELS, formats.pack_labels(part)) for part in _chunks(batch.labels)]
+        records = list(payloads(Kind.LABELS, formats.pack_labels, batch.labels))
         numbers = batch.columns.numbers
         if len(numbers):
             self._reserve(int(numbers.max()) + 1)
@@ -272,10 +272,3 @@ def _fail(entries: Iterable[Entry], cause: str) -> None:
     for entry in entries:
         if not entry.done.done():
             entry.done.set_exception(Unavailable(f"cannot store now: {cause}", RETRY_AFTER))
-
-
-def _chunks(items: Iterable[Item]) -> Iterable[list[Item]]:
-    """The items in lists of a record's size."""
-    rest = iter(items)
-    while part := list(itertools.islice(rest, formats.STATE_CHUNK)):
-        yield part

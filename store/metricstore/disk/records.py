@@ -14,7 +14,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from metricstore.disk import formats
 from metricstore.disk.files import Files
@@ -22,6 +22,7 @@ from metricstore.disk.formats import Damaged, Kind
 
 logger = logging.getLogger(__name__)
 
+Item = TypeVar("Item")
 _MAGIC = re.compile(re.escape(formats.RECORD_MAGIC))
 _PIECE = 1024**2  # bytes read at once
 _SECTOR = 4096  # bytes that a medium loses at least
@@ -32,6 +33,19 @@ class Payload(NamedTuple):
 
     kind: Kind
     payload: bytes
+
+
+def payloads(kind: Kind, pack: Callable[[Sequence[Item]], bytes], items: Sequence[Item]) -> Iterator[Payload]:
+    """The items in as many records as it takes for none to be too long, as long as no item is."""
+    for at in range(0, len(items), formats.STATE_CHUNK):
+        part = items[at : at + formats.STATE_CHUNK]
+        payload = pack(part)
+        if len(payload) > formats.RECORD_LONGEST and len(part) > 1:
+            half = len(part) // 2
+            yield from payloads(kind, pack, part[:half])
+            yield from payloads(kind, pack, part[half:])
+        else:
+            yield Payload(kind, payload)
 
 
 class FileName(NamedTuple):
@@ -65,6 +79,8 @@ class RecordFile:
         """All of the records, or OSError and none. They are durable after `sync`."""
         parts: list[bytes] = []
         for kind, payload in records:
+            if len(payload) > formats.RECORD_LONGEST:
+                raise OSError(errno.EMSGSIZE, f"a record of {len(payload)} bytes would not be read again")
             head = formats.RECORD_HEAD.pack(
                 formats.RECORD_MAGIC, kind, len(payload), formats.checksum(self._marker, kind, payload)
             )

@@ -2,12 +2,12 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Generator, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metricstore.archiving import TIME_MAX, Wanted
+from metricstore.archiving import TIME_MAX, Past, Wanted
 from metricstore.engine import Engine
 from metricstore.memory.registry import NO_NUMBERS
 from metricstore.numeric.aggregate import Values, statistics
@@ -21,6 +21,7 @@ from metricwire.errors import BadInput, TooLarge
 QUERIES_AT_ONCE = 1000  # whose series are found, and read together
 
 Starts = NDArray[np.int64]  # seconds
+Rows = list[list[Entry]]
 
 
 class Execution:
@@ -38,6 +39,7 @@ class Execution:
         self._end = max(-TIME_MAX, min(frame.to or 0, TIME_MAX))
         archived = engine.archived_until(self._cluster)
         self._archived = archived is not None and self._start <= archived
+        self._past: Past | None = None  # of the last selector that was read
         self._known = None if self._archived or self._start > self._end else selections.get(frame.subject)
         if self._known is not None:
             self.echo = self._known.echo
@@ -55,8 +57,9 @@ class Execution:
             raise too_many(count, self._limits.queries)
         return [Query(metric, host) for host in hosts for metric in metrics]
 
-    def rows(self) -> Iterator[list[list[Entry]]]:
-        """A row per query, given ones first: an entry per selector that has data, or went wrong. Some at a time, or none."""
+    def rows(self) -> Iterator[Rows | Awaitable[object]]:
+        """A row per query, given ones first: an entry per selector that has data, or went wrong. Some at a time, or none, or
+        something that has to be awaited before the next."""
         if self._archived:
             yield from self._rows_with_archive()
             return
@@ -91,14 +94,12 @@ class Execution:
         asked, parts = [part.asked[place] for place in kept], [left[place] for place in kept]
         return self._selection(asked, parts, part.counts, part.entries)
 
-    def _rows_with_archive(self) -> Iterator[list[list[Entry]]]:
+    def _rows_with_archive(self) -> Iterator[Rows | Awaitable[object]]:
         """The same one by one, for a time of which the archive has samples."""
         for query in self._queries:
             entries = list[Entry | None]()
             for groups in selectors(query):
-                frequency = self._engine.metrics.frequency(query.metric)
-                wanted = Wanted(self._cluster, query.host, groups, query.metric, self._start, self._end, frequency)
-                found = self._engine.read_archived(wanted, self._points) if self._start <= self._end else None
+                found = None if self._start > self._end else (yield from self._with_archive(query, groups))
                 error = self._error(query, found[1] if found else 0)
                 if error:
                     entries.append(_failure(error))
@@ -109,6 +110,25 @@ class Execution:
                     self._fill(entries, self._selection([Asked(len(entries) - 1, query)], [series]), found[0])
                 yield []
             yield [[entry for entry in entries if entry]]
+
+    def _with_archive(
+        self, query: Query, groups: list[list[str]]
+    ) -> Generator[Rows | Awaitable[object], None, tuple[Totals, int] | None]:
+        """Sums of one selector's series, and how many these are. What the archive has serves all selectors of the query."""
+        while True:
+            frequency = self._engine.metrics.frequency(query.metric)
+            wanted = Wanted(self._cluster, query.host, groups, query.metric, self._start, self._end, frequency)
+            if self._past is None or not self._engine.current(self._past, wanted):
+                self._past = None  # it may be large
+                reading = self._engine.past(wanted, self._points)
+                yield reading
+                self._past = reading.result()
+            found = None
+            for some in self._engine.read_archived(wanted, self._past, self._points):
+                found = some
+                yield []
+            if self._engine.current(self._past, wanted):
+                return found
 
     def _select(self, queries: Sequence[Query]) -> tuple[Selection, bool]:
         """What is to be read for queries, and whether all series that were found hold samples."""

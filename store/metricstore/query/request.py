@@ -1,7 +1,6 @@
 """What a client asks of `/api/query` and `/api/healthcheck` (spec/metric-store-api.md "Query")."""
 
-from collections.abc import Hashable
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -45,15 +44,28 @@ class QueryRequest(Frame, frozen=True, rename="kebab"):
     queries: list[Query] | None = None
 
 
+class Subject(NamedTuple):
+    """What a request asks for, whenever: the same for two that ask for the same in the same words."""
+
+    cluster: str
+    queries: bytes
+    for_all_nodes: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the words, roughly."""
+        return len(self.cluster) + len(self.queries) + sum(map(len, self.for_all_nodes))
+
+
 class SkimmedRequest(Frame, frozen=True, rename="kebab"):
     """A request for samples whose queries are not looked at yet."""
 
     queries: msgspec.Raw = msgspec.Raw(b"null")
 
     @property
-    def subject(self) -> Hashable:
-        """What it asks for, whenever: the same for two requests that ask for the same in the same words."""
-        return self.cluster or "", bytes(self.queries), tuple(self.for_all_nodes or ())
+    def subject(self) -> Subject:
+        """What it asks for."""
+        return Subject(self.cluster or "", bytes(self.queries), tuple(self.for_all_nodes or ()))
 
 
 class HealthRequest(msgspec.Struct, frozen=True, rename="kebab", forbid_unknown_fields=True):

@@ -1,21 +1,21 @@
 """What requests ask for: the series of each entry. Dashboards ask for the same again and again, at other times."""
 
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metricstore.engine import Engine
-from metricstore.query.request import Query
+from metricstore.query.request import Query, Subject
 from metricstore.reading import Groups
 
 Entry = dict[str, Any]
 
 REMEMBERED = 8 * 1024**2  # bytes of all that is remembered, roughly
 LARGEST = REMEMBERED // 4  # of one request
-ASKED_BYTES, SERIES_BYTES = 400, 8  # of an entry and of a series in it
+REQUEST_BYTES, QUERY_BYTES, ASKED_BYTES, SERIES_BYTES = 1500, 8, 400, 8  # of a request, and of what it has; all measured
 
 
 class Asked(NamedTuple):
@@ -49,31 +49,42 @@ class Selections:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._kept: OrderedDict[Hashable, tuple[Request, int]] = OrderedDict()  # the one asked for longest ago first
+        self._kept: OrderedDict[Subject, tuple[Request, int]] = OrderedDict()  # the one asked for longest ago first
         self._bytes = 0
+        self._generation = engine.generation  # of all that is kept
 
-    def get(self, subject: Hashable) -> Request | None:
+    def get(self, subject: Subject) -> Request | None:
         """What was found for it, if the series are the same still; some may have lost their samples."""
+        self._forget_older()
         found, _ = self._kept.get(subject, (None, 0))
-        if found is None:
-            return None
-        if found.generation != self._engine.generation:
-            self._drop(subject)
-            return None
-        self._kept.move_to_end(subject)
+        if found is not None:
+            self._kept.move_to_end(subject)
         return found
 
-    def keep(self, subject: Hashable, request: Request) -> None:
+    def keep(self, subject: Subject, request: Request) -> None:
         """Remember it, unless it is large or something went wrong."""
-        size = sum(ASKED_BYTES * len(part.asked) + SERIES_BYTES * len(part.groups.numbers) for part in request.parts)
-        if size > LARGEST or any(len(part.asked) < len(part.entries) for part in request.parts):
+        self._forget_older()
+        size = _size(subject, request)
+        wrong = any(len(part.asked) < len(part.entries) for part in request.parts)
+        if size > LARGEST or wrong or request.generation != self._generation:
             return
-        if subject in self._kept:
-            self._drop(subject)
+        _, before = self._kept.pop(subject, (None, 0))
         self._kept[subject] = request, size
-        self._bytes += size
+        self._bytes += size - before
         while self._bytes > REMEMBERED:
-            self._drop(next(iter(self._kept)))
+            self._bytes -= self._kept.popitem(last=False)[1][1]
 
-    def _drop(self, subject: Hashable) -> None:
-        self._bytes -= self._kept.pop(subject)[1]
+    def _forget_older(self) -> None:
+        """What was found among other series than there are now."""
+        if self._generation != self._engine.generation:
+            self._kept.clear()
+            self._bytes, self._generation = 0, self._engine.generation
+
+
+def _size(subject: Subject, request: Request) -> int:
+    """Bytes that remembering it takes, roughly."""
+    found = (
+        QUERY_BYTES * len(part.counts) + ASKED_BYTES * len(part.asked) + SERIES_BYTES * len(part.groups.numbers)
+        for part in request.parts
+    )
+    return REQUEST_BYTES + subject.size + ASKED_BYTES * len(request.echo) + sum(found)
