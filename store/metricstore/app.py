@@ -24,11 +24,12 @@ from metricstore.api.backup import Copies
 from metricstore.api.cardinality import Cardinality
 from metricstore.api.clustercockpit import ClusterCockpit
 from metricstore.api.dcos import Dcos
+from metricstore.api.handshake import Handshake
 from metricstore.api.influx import Influx
 from metricstore.api.keeping import Keeping
 from metricstore.api.login import Logins
 from metricstore.api.operations import Operations
-from metricstore.api.prometheus import Prometheus, StoreCollector
+from metricstore.api.prometheus import Prometheus, Scrapes, StoreCollector
 from metricstore.api.protocol import BoundedProtocol, Bounds, Room
 from metricstore.api.requests import Requests
 from metricstore.api.routes import Application, Route
@@ -102,7 +103,7 @@ class App:
         ingest = Ingest(self.engine, settings, clock)
         self.feed = _feed(settings, ingest)
         units = {name: metric.unit for name, metric in settings.metrics.items() if metric.unit}
-        prometheus = Prometheus(self.engine, self._registry(ingest, logins), units)
+        scrapes = Scrapes(self.engine, self._registry(ingest, logins), units)
         public = Permission.PUBLIC if store.anonymous_metrics else Permission.READ
         api: tuple[Route, ...] = (
             *ClusterCockpit(self.engine, ingest, store.limits).routes,
@@ -110,13 +111,13 @@ class App:
             *Cardinality(self.engine, store.limits).routes,
             *Keeping(self.engine, store.limits).routes,
             *Copies(self.engine, self.engine.hold).routes,
-            *prometheus.routes(public),
+            *Prometheus(scrapes, public).routes,
             *logins.routes,
             *Influx(ingest, store.limits, store.cluster, __version__).routes,
         )
         operations = (
             *Operations(lambda: self._state).routes,
-            *prometheus.routes(Permission.PUBLIC),
+            *Prometheus(scrapes, Permission.PUBLIC).routes,
         )
         if dev:
             api += Swagger(api, operations, version=__version__, operations_port=split_address(store.ops_addr)[1]).routes
@@ -255,9 +256,10 @@ def _cluster(settings: Kubernetes) -> Cluster:
 
 
 def _server(app: Application, bounds: Bounds, tls: ssl.SSLContext | None = None) -> Server:
+    room = Room(bounds)
     config = uvicorn.Config(
         app,
-        http=partial(BoundedProtocol, room=Room(bounds)),  # type: ignore[arg-type]
+        http=partial(Handshake, room=room, tls=tls) if tls else partial(BoundedProtocol, room=room),  # type: ignore[arg-type]
         ws="none",
         log_config=None,
         access_log=False,
@@ -268,7 +270,6 @@ def _server(app: Application, bounds: Bounds, tls: ssl.SSLContext | None = None)
         timeout_graceful_shutdown=DRAIN,
     )
     config.load()
-    config.ssl = tls
     return Server(config)
 
 

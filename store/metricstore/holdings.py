@@ -31,7 +31,7 @@ from metricwire.samples import SeriesKey
 logger = logging.getLogger(__name__)
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
-WINDOWS_HELD = 64  # in all; with more, late samples have to wait until they are sealed: each may take 4 KiB
+WINDOWS_HELD = 64  # that no longer last; with more, late samples have to wait until they are sealed: each may take 4 KiB
 COMMITS_BETWEEN_LOOKS = 32  # at the memory that the process takes
 SERIES_BETWEEN_LOOKS = 64  # at the memory that the process takes, while series are added
 
@@ -64,6 +64,7 @@ class Holdings:
         self.relieved.set()
         self.strained = False  # memory was short even when all was sealed the last time
         self._crowded = False  # memory has no room for another series
+        self._lasting = 0  # windows that could not go the last time that we looked: each frequency has some
         self._started = 0  # series, by this process
         self._takers = 0
         self.metrics = MetricTable(metrics)
@@ -136,7 +137,7 @@ class Holdings:
             self.samples += len(columns.numbers)
             self.newest = max(self.newest, int(columns.timestamps.max()))
             look = self.commits.commits % COMMITS_BETWEEN_LOOKS == 0
-            if len(self.head.windows) > WINDOWS_HELD or (look and self.too_large):
+            if self._laden or (look and self.too_large):
                 self.pressed.set()
                 self.relieved.clear()
         for freed in batch.freed:
@@ -149,19 +150,30 @@ class Holdings:
     # Memory
 
     @property
+    def resident(self) -> int:
+        """Memory that this process takes (bytes)."""
+        with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - read at every turn
+            return int(file.read().split()[1]) * PAGE
+
+    @property
     def too_large(self) -> bool:
         """Whether this process takes more memory than it may."""
-        with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - read at every turn
-            return int(file.read().split()[1]) * PAGE > self.limits.memory
+        return self.resident > self.limits.memory
+
+    @property
+    def _laden(self) -> bool:
+        """Whether there are more windows that sealing could make go than may be."""
+        return len(self.head.windows) > WINDOWS_HELD + self._lasting
 
     def look(self) -> None:
         """See whether memory has room for further series."""
         self._crowded = self.too_large
 
-    def relax(self) -> None:
+    def relax(self, now: int) -> None:
         """Sealing is done: see whether it has to go on."""
         self.look()
-        self.strained = self._crowded or len(self.head.windows) > WINDOWS_HELD
+        self._lasting = len(self.head.windows) - len(self.head.ended(now))
+        self.strained = self._crowded or self._laden
         if not self.strained:
             self.pressed.clear()
             self.relieved.set()
@@ -171,9 +183,9 @@ class Holdings:
         return sealing.pictures([window for window in self.head.windows.values() if window.dirty], self.head.series)
 
     def evict(self, now: int) -> None:
-        """Forget windows that blocks have, but those that are still written at that time."""
+        """Forget windows that blocks have, or that were emptied, but those that are still written at that time."""
         for window in self.head.ended(now):
-            if not window.dirty and (window.frequency, window.index) in self.blocks:
+            if not window.dirty and ((window.frequency, window.index) in self.blocks or not window.array.any()):
                 self.head.drop(window)
 
     def state(self, segment: int) -> State:

@@ -1,6 +1,5 @@
 """Taking batches: decode, refuse what cannot be kept and say why, store the rest."""
 
-import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -9,18 +8,20 @@ from typing import NamedTuple
 
 import numpy as np
 
+from metricstore.crowd import Crowd
 from metricstore.disk.commits import NO_SAMPLES
 from metricstore.disk.formats import Columns
 from metricstore.engine import Engine
-from metricstore.numeric.kernels import COMPILED, NAMED, SKIP, Closed, HeadTable, Lines
+from metricstore.numeric.kernels import COMPILED, SKIP, Closed, HeadTable, Lines
 from metricstore.settings import Settings
+from metricstore.taken import Refused, Taken, bad_line, pieces
 from metricwire.errors import TooLarge
-from metricwire.lineprotocol import TEXT_SHOWN, BadLine, Batch, Heads, decode, series_of
+from metricwire.lineprotocol import BadLine, Batch, Decoder, Heads, decode, series_of
 from metricwire.lineprotocol import Limits as LineLimits
 from metricwire.samples import Labels, Place, SeriesKey
 
-INLINE_BYTES = 65536  # lines that the kernel leaves are decoded in a thread when they are more, so that other requests go on
-TURN_LINES = 1000  # whose series are looked for between two turns of others
+PIECE_BYTES = 65536  # lines of unusual form, or of new series, that are taken between two turns of others
+CROWD = 1 / 8  # of the memory limit, for bodies with more of them
 TABLES_MAX = 8192  # pairs of default cluster and writing node whose heads are known
 HEAD_BYTES_MAX = 256 * 1024**2  # of all heads that are known
 HEAD_LONGEST = 1024  # a longer one is decoded every time
@@ -32,29 +33,6 @@ class Receipt(NamedTuple):
     stored: int
     bad: list[BadLine]
     rejected: int
-
-
-class Refused(Exception):
-    """Inside this module: why a sample cannot be kept, as a word to count by and a sentence to answer."""
-
-    def __init__(self, reason: str, text: str) -> None:
-        super().__init__(text)
-        self.reason = reason
-
-
-class Refusals:
-    """Of the lines of one batch, those that were decoded and are not kept: the first are named, the others counted."""
-
-    def __init__(self, lines: Sequence[bytes]) -> None:
-        self.bad: list[BadLine] = []
-        self.reasons: Counter[str] = Counter()
-        self._lines = lines
-
-    def add(self, line: int, refused: Refused) -> None:
-        """One more."""
-        self.reasons[refused.reason] += 1
-        if len(self.bad) < NAMED:
-            self.bad.append(_bad_line(line, self._lines[line - 1], str(refused)))
 
 
 class Tables:
@@ -104,6 +82,7 @@ class Ingest:
         self._cluster = settings.metric_store.cluster
         self._skip_unknown = settings.metric_store.unknown_metrics == "skip"
         self._heads = Heads()
+        self._crowd = Crowd(int(limits.memory * CROWD))
         self._limits = LineLimits(line=limits.line_bytes, tags=limits.tags)
         self._tables = Tables(self._limits)
 
@@ -114,34 +93,61 @@ class Ingest:
         may be written. `influx_unit`: see metricwire.lineprotocol. Unavailable when nothing can be stored now: nothing was.
         """
         now = int(self._clock())
-        table = None if not COMPILED or influx_unit or b'"' in body else self._tables.of(cluster, node)
-        usual = _NO_LINES if table is None else self._usual(table, body, cluster, node, now)
-        if table is not None and not usual.others:
-            return await self._keep(body, usual)
+        decoder = None
+        if not COMPILED or influx_unit or b'"' in body:
+            heads = None if COMPILED and not influx_unit else self._heads
+            decoder = Decoder(now=now, cluster=cluster, limits=self._limits, heads=heads, influx_unit=influx_unit)
+        else:
+            usual = self._usual(self._tables.of(cluster, node), body, cluster, node, now)
+            if not usual.others:
+                return await self._keep(body, usual)
+            del usual  # of a long body it is much
+        taken, size = Taken(body), max(PIECE_BYTES, self._limits.line)
         with self._engine.taking():  # series are numbered now, and written a little later
-            fresh = dict.fromkeys([body[start:end] for _, start, end in usual.fresh])
-            if fresh and (table := await self._learn(fresh, cluster, node)):
-                usual = self._usual(table, body, cluster, node, now)
-                if not usual.others:
-                    return await self._keep(body, usual)
-            bad = self._counted(body, usual)
-            rest, numbers = (body, None) if usual is _NO_LINES else _left(body, usual)
-            batch = await self._decode(rest, now, cluster, influx_unit)
-            self.received += len(batch.samples) + len(batch.labels) + batch.bad_count + batch.messages
-            self.messages += batch.messages
-            self.rejected["syntax"] += batch.bad_count
-            refusals = Refusals(rest.split(b"\n"))
-            given = await self._numbers(batch, now, node, refusals)
-            labels, known = self._labels(batch, node, refusals)
-            batch.bad += refusals.bad
-            if numbers is not None:
-                _renumber(batch, numbers)
-            columns = _merged(usual, batch, given)
-            self.rejected += refusals.reasons
-            count = len(columns.numbers) + len(labels) + known
-            await self._store(columns, labels, count)
-        rejected = usual.refused_count + batch.bad_count + refusals.reasons.total()
-        return Receipt(count, sorted(bad + batch.bad)[:NAMED], rejected)
+            if len(body) <= size:
+                self._take(taken, (0, body, True), decoder, cluster, node, now)
+                return await self._keep_taken(taken)
+            with self._crowd.room(len(body)):
+                for piece in pieces(body, size):
+                    async with self._crowd.turn():
+                        self._take(taken, piece, decoder, cluster, node, now)
+                return await self._keep_taken(taken)
+
+    def _take(
+        self, taken: Taken, piece: tuple[int, bytes, bool], decoder: Decoder | None, cluster: str, node: str | None, now: int
+    ) -> None:
+        """One piece, by the decoder of the body where it has one."""
+        before, lines, last = piece
+        if decoder is None:
+            usual = self._learnt(lines, cluster, node, now)
+            bad = [one._replace(number=one.number + before) for one in self._counted(lines, usual)]
+            batch = _left(lines, usual, before, partial(decode, now=now, cluster=cluster, limits=self._limits))
+            usual = usual._replace(lines=usual.lines + np.uint32(before))
+        else:
+            usual, bad = _NO_LINES, []
+            decoder.feed(lines)
+            if last:
+                decoder.close()
+            batch, decoder.batch = decoder.batch, Batch()
+        self.received += len(batch.samples) + len(batch.labels) + batch.bad_count + batch.messages
+        self.messages += batch.messages
+        self.rejected["syntax"] += batch.bad_count
+        given = self._numbers(batch, now, node, taken)
+        self._labels(batch, node, taken)
+        taken.end_piece(_merged(usual, batch, given), bad + batch.bad, usual.refused_count + batch.bad_count)
+
+    async def _keep_taken(self, taken: Taken) -> Receipt:
+        """Store what was taken of a body in pieces."""
+        count = taken.count
+        await self._store(Columns.joined(taken.columns), list(taken.labels.values()), count)
+        return Receipt(count, taken.bad, taken.rejected)
+
+    def _learnt(self, body: bytes, cluster: str, node: str | None, now: int) -> Lines:
+        """What the kernel makes of the lines once it knows their heads."""
+        usual = self._usual(self._tables.of(cluster, node), body, cluster, node, now)
+        fresh = dict.fromkeys([body[start:end] for _, start, end in usual.fresh])
+        table = self._learn(fresh, cluster, node) if fresh else None
+        return self._usual(table, body, cluster, node, now) if table else usual
 
     def _usual(self, table: HeadTable, body: bytes, cluster: str, node: str | None, now: int) -> Lines:
         """What the kernel makes of the body."""
@@ -153,7 +159,7 @@ class Ingest:
         self.received += len(usual.numbers) + usual.skipped + usual.refused_count
         self.skipped += usual.skipped
         self.rejected["series_limit"] += usual.refused_count
-        return [_bad_line(line, body[start:end], self._engine.full) for line, start, end in usual.refused]
+        return [bad_line(line, body[start:end], self._engine.full) for line, start, end in usual.refused]
 
     async def _keep(self, body: bytes, usual: Lines) -> Receipt:
         """Store what the kernel took, which is the whole body."""
@@ -162,12 +168,10 @@ class Ingest:
         await self._store(columns, [], len(columns.numbers))
         return Receipt(len(columns.numbers), bad, usual.refused_count)
 
-    async def _learn(self, heads: Iterable[bytes], cluster: str, node: str | None) -> HeadTable | None:
+    def _learn(self, heads: Iterable[bytes], cluster: str, node: str | None) -> HeadTable | None:
         """Number the series of heads, as far as they may be written; the table that has these, None where there are none."""
         known = []
-        for at, head in enumerate(heads):
-            if at % TURN_LINES == TURN_LINES - 1:
-                await asyncio.sleep(0)
+        for head in heads:
             series = series_of(head, cluster, self._limits) if len(head) <= HEAD_LONGEST else None
             if series and not (self._skip_unknown and not self._engine.metrics.declared(series.metric)):
                 try:
@@ -194,19 +198,11 @@ class Ingest:
                 raise
         self.stored += count
 
-    async def _decode(self, body: bytes, now: int, cluster: str, influx_unit: int) -> Batch:
-        """By the reference decoder."""
-        heads = None if COMPILED and not influx_unit else self._heads
-        work = partial(decode, body, now=now, cluster=cluster, limits=self._limits, heads=heads, influx_unit=influx_unit)
-        return await asyncio.to_thread(work) if len(body) > INLINE_BYTES else work()
-
-    async def _numbers(self, batch: Batch, now: int, node: str | None, refusals: Refusals) -> list[int]:
-        """The series of each sample; SKIP for those that are skipped, or not kept and added to `refusals`."""
+    def _numbers(self, batch: Batch, now: int, node: str | None, taken: Taken) -> list[int]:
+        """The series of each sample; SKIP for those that are skipped, or refused."""
         given = []
         oldest = self._engine.oldest
-        for at, (line, sample) in enumerate(zip(batch.sample_lines, batch.samples, strict=True)):
-            if at % TURN_LINES == TURN_LINES - 1:
-                await asyncio.sleep(0)
+        for line, sample in zip(batch.sample_lines, batch.samples, strict=True):
             number = SKIP
             if self._skip_unknown and not self._engine.metrics.declared(sample.series.metric):
                 self.skipped += 1
@@ -215,25 +211,29 @@ class Ingest:
                     self._check_time(sample.timestamp, oldest, now)
                     number = self._number(sample.series, node)
                 except Refused as refused:
-                    refusals.add(line, refused)
+                    self._refuse(line, refused, taken)
             given.append(number)
         return given
 
-    def _labels(self, batch: Batch, node: str | None, refusals: Refusals) -> tuple[list[Labels], int]:
-        """The labels to set, and how many are set already; those that may not be are added to `refusals`."""
-        kept, known = [], 0
+    def _labels(self, batch: Batch, node: str | None, taken: Taken) -> None:
+        """The labels to set, unless they are set already or may not be."""
         for line, labels in zip(batch.label_lines, batch.labels, strict=True):
             try:
                 self._check_place(labels.place, node)
-                if self._engine.registry.check_labels(labels):
-                    kept.append(labels)
-                else:
-                    known += 1
+                more = self._engine.registry.check_labels(labels, taken.label_bytes)
             except TooLarge as error:
-                refusals.add(line, Refused("label_limit", str(error)))
+                self._refuse(line, Refused("label_limit", str(error)), taken)
             except Refused as refused:
-                refusals.add(line, refused)
-        return kept, known
+                self._refuse(line, refused, taken)
+            else:
+                taken.label_lines += 1
+                if more is not None:
+                    taken.labels[labels.place.path] = labels
+                    taken.label_bytes += more
+
+    def _refuse(self, line: int, refused: Refused, taken: Taken) -> None:
+        self.rejected[refused.reason] += 1
+        taken.refuse(line, str(refused))
 
     def _check_place(self, place: Place, node: str | None) -> None:
         """Refused where only that node may be written, and only in the cluster of the settings, if they name one."""
@@ -266,23 +266,14 @@ class Ingest:
 _NO_LINES = Lines(*NO_SAMPLES, np.zeros(0, np.uint32), 0, [], 0, [], 0, [])
 
 
-def _left(body: bytes, usual: Lines) -> tuple[bytes, list[int] | None]:
-    """The lines that the kernel left, and the number of each in the body."""
-    if not usual.others:
-        return b"", None
-    numbers = [first + n for first, start, end in usual.others for n in range(body.count(b"\n", start, end) + 1)]
-    return b"\n".join([body[start:end] for _, start, end in usual.others]), numbers
-
-
-def _renumber(batch: Batch, numbers: Sequence[int]) -> None:
-    """Let the batch's lines have these numbers instead of 1, 2 ..."""
+def _left(body: bytes, usual: Lines, before: int, read: Callable[[bytes], Batch]) -> Batch:
+    """What the lines that the kernel left hold, by their number in the body that has so many lines before."""
+    batch = read(b"\n".join([body[start:end] for _, start, end in usual.others]))
+    numbers = [before + first + n for first, start, end in usual.others for n in range(body.count(b"\n", start, end) + 1)]
     batch.sample_lines = [numbers[line - 1] for line in batch.sample_lines]
     batch.label_lines = [numbers[line - 1] for line in batch.label_lines]
     batch.bad = [bad._replace(number=numbers[bad.number - 1]) for bad in batch.bad]
-
-
-def _bad_line(number: int, line: bytes, why: str) -> BadLine:
-    return BadLine(number, line[: 4 * TEXT_SHOWN].decode("utf-8", "replace")[:TEXT_SHOWN], why)
+    return batch
 
 
 def _merged(usual: Lines, batch: Batch, given: Sequence[int]) -> Columns:

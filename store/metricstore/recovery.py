@@ -17,6 +17,8 @@ from metricstore.memory.registry import NO_NUMBERS
 from metricstore.memory.window import SLOTS, begin
 from metricwire.catalog import FREQUENCY
 
+SHARE_PLAYED = 16  # of limits.memory, that a start which is above it takes before it seals again
+
 
 class Recovered(NamedTuple):
     """What was found at start: samples in the log, series, damages."""
@@ -34,6 +36,7 @@ class Recovery:
         self._it = holdings
         self._once_named: set[int] = set()  # numbers of series that went, and came again under another one
         self._mentioned = np.zeros(0, bool)  # by number: names, checkpoint or log speak of it
+        self._enough = holdings.limits.memory  # bytes; when this process takes more, what was played so far is sealed
 
     def run(self) -> Recovered:
         """Read what blocks and names there are, play the log, begin a new segment; on a full disk with the first write."""
@@ -189,7 +192,7 @@ class Recovery:
         it.newest = max(it.newest, int(columns.timestamps.max(initial=0)))
         kept = known & (it.archived | (columns.timestamps >= it.expired))
         it.apply(Batch(columns.at(kept), [], []))
-        if it.too_large:
+        if it.resident > self._enough:
             self._seal()
 
     def _seal(self) -> None:
@@ -204,3 +207,4 @@ class Recovery:
                 one.withdraw()
             it.commits.report_full(error)
         it.evict(int(it.clock.now()))
+        self._enough = max(it.limits.memory, it.resident + it.limits.memory // SHARE_PLAYED)

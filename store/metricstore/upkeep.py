@@ -17,6 +17,7 @@ from metricstore.holdings import Holdings
 from metricstore.merging import Merging
 
 WINDOWS_MAX = 3  # of one frequency that memory holds; with one more it is sealed
+LABELS_ALONE = 86400  # seconds that labels of a place wait for its series, at least
 MERGE_AGAIN = 600  # seconds after which a merging that failed is tried again: it writes anew what it got to
 
 Ints = NDArray[np.int64]
@@ -32,6 +33,7 @@ class Upkeep:
         self._changing = asyncio.Lock()
         self._merging: Merging | None = None
         self._gone: int | None = None  # nothing that ended before that time is left, and what of that is still to be forgotten
+        self._alone_from = 0.0  # when labels without series are looked for next
         self._put_off: dict[Stretch, float] = {}  # mergings that failed, and when they are tried again (time of the loop)
 
     async def keep(self) -> None:
@@ -53,7 +55,7 @@ class Upkeep:
             windows[frequency] = windows.get(frequency, 0) + 1
         if it.log.grown > it.limits.log_bytes or max(windows.values(), default=0) > WINDOWS_MAX or it.pressed.is_set():
             await self.seal()
-        it.relax()
+        it.relax(int(self._clock()))
 
     async def _merge_if_idle(self) -> None:
         if not self._it.pressed.is_set():
@@ -149,7 +151,7 @@ class Upkeep:
         A piece is what one series holds in one window, in memory or in a block.
         """
         it = self._it
-        levels = [level for path in paths if (level := it.registry.find(path)) is not None]
+        levels = [level for path in dict.fromkeys(map(tuple, paths)) if (level := it.registry.find(path)) is not None]
         numbers = np.unique(np.array([number for level in levels for number in level.numbers()], np.int64))
         if not len(numbers):
             return 0
@@ -178,9 +180,12 @@ class Upkeep:
         return windows + len(stretches)
 
     def _forget(self) -> None:
-        """Forget series that hold nothing any more, now or, while samples wait for the disk, the next time."""
+        """Forget series that hold nothing any more, now or, while samples wait for the disk, the next time; and labels."""
         if self._gone is not None and self._it.forget_before(self._gone):
             self._gone = None
+        if (now := self._it.clock.now()) >= self._alone_from:
+            self._it.registry.forget_labels()
+            self._alone_from = now + LABELS_ALONE
 
     async def _delete(self, stretches: Iterable[Stretch]) -> None:
         """Delete all blocks of these, out of the way of others: it may be much. OSError leaves some."""

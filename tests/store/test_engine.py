@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -15,8 +16,9 @@ from metricstore.disk import catalogue
 from metricstore.disk.files import Files
 from metricstore.disk.formats import Columns
 from metricstore.engine import Engine
+from metricstore.ingest import Ingest
 from metricstore.reading import Groups
-from metricstore.settings import Limits, Metric
+from metricstore.settings import Limits, Metric, Settings
 from metricwire.errors import SettingsError, TooLarge, Unavailable
 from metricwire.samples import Labels, Place, SeriesKey
 
@@ -37,7 +39,8 @@ class Store:
         } | options
         self.start()
 
-    def start(self) -> None:
+    def start(self, **options: Any) -> None:
+        self._options |= options
         self.running = True
         self.engine = Engine(self._path, **self._options)
         self.recovered = self.engine.recover()
@@ -46,9 +49,9 @@ class Store:
         self.running = False
         self._loop.run_until_complete(self.engine.close())
 
-    def restart(self) -> None:
+    def restart(self, **options: Any) -> None:
         self.stop()
-        self.start()
+        self.start(**options)
 
     def write(self, *samples: tuple[SeriesKey, int, float], labels: Sequence[Labels] = ()) -> None:
         numbers = np.array([self.engine.number(key) for key, _, _ in samples], np.uint32)
@@ -254,6 +257,69 @@ def test_late_samples_wait_while_memory_is_short(
     assert [value for value in store.read("m")[0][1] if value is not None][-2:] == [1.0, 2.0]
 
 
+def test_windows_that_cannot_go_yet_do_not_keep_late_samples_from_being_stored(
+    make_store: Callable[..., Store], loop: asyncio.AbstractEventLoop
+) -> None:
+    """As many metrics that nobody declared, each with a frequency of its own, as one body has lines for."""
+    now = [NOW]
+    store = make_store(retention=10**7, limits=Limits(series=1000, waiting=1000), clock=lambda: now[0])
+    store.write(*[(series(f"x{k}"), time, 1.0) for k in range(65) for time in (NOW - 86400 + k, NOW)])
+    assert store.engine.pressed.is_set()
+    for _ in range(2):
+        loop.run_until_complete(store.engine.keep())
+        assert len(store.engine.head.windows) > 64
+        assert not store.engine.pressed.is_set()
+        assert not store.engine.strained
+        sealed = store.engine.seals
+        loop.run_until_complete(store.engine.keep())
+        assert store.engine.seals == sealed, "nothing is due"
+        now[0] += 86400
+        store.write((series(), now[0] - 10_000, 1.0), (series(), now[0], 2.0))
+    now[0] += 150 * 86400
+    store.write(*[(series(), now[0] - 640 * n, 1.0) for n in range(70)])
+    loop.run_until_complete(store.engine.keep())
+    assert len(store.engine.head.windows) < 5
+
+
+def test_windows_that_were_emptied_go(make_store: Callable[..., Store], loop: asyncio.AbstractEventLoop) -> None:
+    """The first sample of a metric that nobody declared is in one of the usual frequency, until the second one comes."""
+    store = make_store(retention=10**7)
+    for k in range(10):
+        for time in (NOW - 10_000 * (k + 2), NOW - 10_000 * (k + 2) + 700):
+            store.write((series(f"x{k}"), time, 1.0))
+    assert len([frequency for frequency, _ in store.engine.head.windows if frequency == 10]) > 3
+    for _ in range(3):
+        loop.run_until_complete(store.engine.keep())
+    assert store.engine.seals == 1
+    assert not [frequency for frequency, _ in store.engine.head.windows if frequency == 10]
+
+
+def test_a_start_above_the_memory_limit_does_not_seal_for_every_record(make_store: Callable[..., Store]) -> None:
+    files = Faulty()
+    store = make_store(files=files)
+    for n in range(100):
+        store.write((series(), NOW - 10 * n, float(n)))
+    files.replaced = 0
+    store.restart(limits=Limits(memory=32 * 2**20))
+    assert store.engine._it.too_large
+    assert 0 < files.replaced < 20
+    assert len([value for value in store.read("m")[0][1] if value is not None]) == 100
+
+
+def test_a_start_above_the_memory_limit_does_not_take_memory_as_long_as_the_log(make_store: Callable[..., Store]) -> None:
+    store = make_store(retention=10**7, limits=Limits(series=500, waiting=1000))
+    places = [series(type="t", type_id=str(n)) for n in range(400)]
+    for n in range(60):  # a new window each time
+        store.write(*[(place, NOW - 64_000 - 640 * n, 1.0) for place in places])
+    store.stop()
+    del store.engine
+    gc.collect()  # what it holds in memory
+    store.start(limits=Limits(memory=32 * 2**20))
+    assert len(store.engine.head.windows) < 30
+    found = store.read("m", [[f"t{n}" for n in range(100)]])
+    assert [sum(value is not None for value in values) for _, values in found] == [60] * 100
+
+
 def test_no_number_is_given_twice_though_nothing_names_its_series_any_more(
     make_store: Callable[..., Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -331,11 +397,47 @@ def test_the_sign_of_zero_survives_a_move_to_another_frequency(make_store: Calla
 def test_labels_are_limited_and_set_once(make_store: Callable[..., Store]) -> None:
     store = make_store(limits=Limits(label_bytes=1000))
     labels = Labels(HOST, (("rack", "r1"),))
-    assert store.engine.registry.check_labels(labels)
+    more = store.engine.registry.check_labels(labels)
     store.write(labels=[labels])
-    assert not store.engine.registry.check_labels(labels), "nothing new"
+    assert store.engine.registry.label_bytes == more
+    assert store.engine.registry.check_labels(labels) is None, "nothing new"
     with pytest.raises(TooLarge, match=r"limits\.label-bytes"):
         store.engine.registry.check_labels(Labels(HOST, (("rack", "x" * 1000),)))
+
+
+def test_labels_of_one_body_count_together(make_store: Callable[..., Store], loop: asyncio.AbstractEventLoop) -> None:
+    store = make_store(limits=Limits(label_bytes=1000))
+    ingest = Ingest(store.engine, Settings(), lambda: NOW)
+    lines = [b"info,cluster=c,hostname=h%d,rack=r1 value=1" % n for n in range(10)]
+    receipt = loop.run_until_complete(ingest.write(b"\n".join(lines), ""))
+    assert (receipt.stored, receipt.rejected) == (3, 7)
+    assert "limits.label-bytes" in receipt.bad[0].reason
+    assert store.engine.registry.label_bytes <= 1000
+
+
+def test_labels_wait_a_day_for_series_of_their_place(make_store: Callable[..., Store]) -> None:
+    now = [NOW]
+    store = make_store(clock=lambda: now[0], retention=10**7)
+    store.write((series(), NOW, 1.0), labels=[Labels(HOST, (("rack", "r1"),))])
+    for number in range(3):
+        store.write(labels=[Labels(HOST._replace(type="container", type_id=str(number)), (("pod", "p"),))])
+    store.expire()
+    now[0] += 80_000
+    store.expire()
+    assert len(store.engine.registry.labels) == 4, "series may follow"
+    store.write((series(type="container", type_id="1"), now[0], 1.0))
+    now[0] += 10_000
+    store.engine.registry.check_labels(Labels(HOST._replace(type="container", type_id="2"), (("pod", "p"),)))  # comes again
+    store.expire()
+    assert sorted(path[-1] for path in store.engine.registry.labels) == ["container1", "container2", "h"]
+    now[0] += 90_000
+    store.expire()
+    now[0] += 90_000
+    store.expire()
+    for _ in range(2):
+        assert sorted(path[-1] for path in store.engine.registry.labels) == ["container1", "h"]
+        store.seal()
+        store.restart()
 
 
 def test_damage_of_one_record_costs_its_samples_only(make_store: Callable[..., Store], tmp_path: Path) -> None:
@@ -405,6 +507,11 @@ class Faulty(Files):
 
     def __init__(self) -> None:
         self.full = self.broken = False
+        self.replaced = 0
+
+    def replace(self, path: Path, parts: Sequence[bytes]) -> None:
+        self.replaced += 1
+        super().replace(path, parts)
 
     def append(self, file: int, parts: Sequence[bytes | memoryview]) -> int:
         if self.full:

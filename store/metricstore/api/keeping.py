@@ -13,7 +13,7 @@ from metricstore.engine import Engine
 from metricstore.query.request import selectors
 from metricstore.query.tree import dump
 from metricstore.settings import Limits
-from metricwire.errors import BadInput
+from metricwire.errors import BadInput, Unavailable
 
 FREE = Description(
     (Parameter("to", "What ends before this time (seconds) is forgotten.", int, required=True),),
@@ -40,7 +40,11 @@ class Keeping:
         """Forget what series at and below the selected places hold before a time, on disk too."""
         before = _time(request.query_params.get("to"))
         paths = selectors(await read_body(request, self._limits), self._limits.queries)
-        return Response(f"buffers freed: {await self._engine.free(paths, before)}\n", media_type="text/plain")
+        try:
+            freed = await self._engine.free(paths, before)
+        except OSError as error:
+            raise Unavailable(f"cannot free: {error.strerror}; what was not freed yet stays") from error
+        return Response(f"buffers freed: {freed}\n", media_type="text/plain")
 
     async def debug(self, request: Request, _: Caller) -> Response:
         """Which series there are at and below a place, as a tree; without a selector all of them."""

@@ -18,9 +18,11 @@ from metricstore.api.routes import Route
 from metricstore.engine import Engine
 from metricstore.ingest import Ingest
 from metricwire import accept
+from metricwire.errors import Unavailable
 from metricwire.exposition import END, Format, negotiate
 
 INTERVALS = 5  # a series whose last sample is more of its intervals old is not shown
+SCRAPES = 16  # of one port at a time: of very many series each takes a second
 GZIP_LEVEL = 1  # an exposition repeats itself: more work makes it a fifth smaller and takes three times as long
 
 FORMS = Answer("An exposition.", Content(Format.TEXT.value), (Content(Format.OPENMETRICS.value),))
@@ -34,21 +36,41 @@ NARROWED = (
 class Prometheus:
     """What Prometheus scrapes, as text 0.0.4 or OpenMetrics 1.0."""
 
-    def __init__(self, engine: Engine, registry: CollectorRegistry, units: Mapping[str, str]) -> None:
-        self._engine, self._registry = engine, registry
-        self._exposition = Exposition(engine.labels_of, units)
-        self._one = asyncio.Lock()  # a second scrape waits: both would only take longer
-
-    def routes(self, needs: Permission) -> tuple[Route, ...]:
-        """The routes of one port."""
+    def __init__(self, scrapes: "Scrapes", needs: Permission) -> None:
+        self._scrapes = scrapes
+        self._one, self._asked = asyncio.Lock(), 0  # one at a time of this port: another port's wait for that one at most
         whole = Description(NARROWED, None, {200: FORMS})
-        return (
+        self.routes = (
             Route("/metrics", ("GET",), needs, self.metrics, description=whole),
             Route("/metrics/self", ("GET",), needs, self.self_metrics, description=Description(answers={200: FORMS})),
         )
 
     async def metrics(self, request: Request, _: Caller) -> Response:
         """The last sample of every series that is still coming in, without timestamps, then the store's own state."""
+        if self._asked >= SCRAPES:
+            raise Unavailable(f"cannot answer now: {SCRAPES} requests for /metrics wait already, as many as may")
+        self._asked += 1
+        try:
+            async with self._one:
+                return await self._scrapes.whole(request)
+        finally:
+            self._asked -= 1
+
+    async def self_metrics(self, request: Request, _: Caller) -> Response:
+        """The store's own state alone."""
+        return self._scrapes.own(request)
+
+
+class Scrapes:
+    """Makes the expositions, for all ports."""
+
+    def __init__(self, engine: Engine, registry: CollectorRegistry, units: Mapping[str, str]) -> None:
+        self._engine, self._registry = engine, registry
+        self._exposition = Exposition(engine.labels_of, units)
+        self._one = asyncio.Lock()  # a second scrape waits: both would only take longer
+
+    async def whole(self, request: Request) -> Response:
+        """All series that the request does not leave out, and the store's own state."""
         asked, form = request.query_params, _format(request)
         cluster, metric = asked.get("cluster", ""), asked.get("metric", "")
         async with self._one:
@@ -63,7 +85,7 @@ class Prometheus:
 
             return await asyncio.to_thread(render)
 
-    async def self_metrics(self, request: Request, _: Caller) -> Response:
+    def own(self, request: Request) -> Response:
         """The store's own state alone."""
         form = _format(request)
         return _response(request, form, self._own(form))

@@ -10,7 +10,7 @@ import http
 import socket
 import struct
 from collections import Counter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import httptools
 import orjson
@@ -50,17 +50,24 @@ ONE_ANSWER = frozenset({b"authorization", b"content-encoding"})
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 s
 
 
+class Guest(Protocol):
+    """What can have a place in a room: a connection."""
+
+    def abort(self) -> None:
+        """End at once."""
+
+
 class Room:
     """The connections of one server: who is in, from where, and who has no request under way."""
 
     def __init__(self, bounds: Bounds) -> None:
         self.bounds = bounds
-        self._inside: dict[BoundedProtocol, str] = {}
+        self._inside: dict[Guest, str] = {}
         self._addresses: Counter[str] = Counter()
-        self._idle: dict[BoundedProtocol, None] = {}  # the one idle longest first
+        self._idle: dict[Guest, None] = {}  # the one idle longest first
         self._unread: dict[BoundedProtocol, tuple[int, float]] = {}  # bytes that the client had to fetch at that time
 
-    def enter(self, one: "BoundedProtocol", address: str) -> bool:
+    def enter(self, one: Guest, address: str) -> bool:
         """Whether there is room for one more; another one may have to go for it."""
         if self.bounds.per_address and self._addresses[address] >= self.bounds.per_address:
             return False
@@ -69,22 +76,22 @@ class Room:
             if oldest is None:
                 return False
             self.leave(oldest)
-            oldest.transport.abort()
+            oldest.abort()
         self._inside[one] = address
         self._addresses[address] += 1
         return True
 
-    def leave(self, one: "BoundedProtocol") -> None:
+    def leave(self, one: Guest) -> None:
         """It has gone; nothing if it was not in."""
         self._idle.pop(one, None)
-        self._unread.pop(one, None)
+        self._unread.pop(one, None)  # type: ignore[call-overload]  # another kind of guest is not in it
         address = self._inside.pop(one, None)
         if address is not None:
             self._addresses[address] -= 1
             if not self._addresses[address]:
                 del self._addresses[address]
 
-    def rests(self, one: "BoundedProtocol") -> None:
+    def rests(self, one: Guest) -> None:
         """No request of it is under way."""
         if one in self._inside:
             self._idle[one] = None
@@ -326,6 +333,10 @@ class BoundedProtocol(HttpToolsProtocol):
             self.reset()
         else:
             self._write_timer = self.loop.call_later(self._bounds.body_time, self._on_slow_reader, waiting)
+
+    def abort(self) -> None:
+        """End at once."""
+        self.transport.abort()
 
     def reset(self) -> None:
         """End at once; what the kernel holds for a client that does not read is dropped too."""

@@ -135,6 +135,7 @@ class Registry:
         self.generation = 0
         self.labels: dict[tuple[str, ...], Labels] = {}  # by path
         self.label_bytes = 0
+        self._alone: set[tuple[str, ...]] = set()  # places with labels that had no series at the last `forget_labels`
         self.root = Level()
         self.fingerprints = Fingerprints()
         self._keys: list[SeriesKey | None] = []  # by number
@@ -254,14 +255,18 @@ class Registry:
         level = self.root.children.get(cluster)
         return sorted(level.children) if level else []
 
-    def check_labels(self, labels: Labels) -> bool:
-        """Whether they say something new. TooLarge when labels would take more memory than may be."""
-        known = self.labels.get(labels.place.path)
+    def check_labels(self, labels: Labels, coming: int = 0) -> int | None:
+        """How many bytes they add; None when they say nothing new. TooLarge when labels would take more memory than may be,
+        with those bytes of others that are about to be set."""
+        path = labels.place.path
+        known = self.labels.get(path)
         if known and known.labels == labels.labels:
-            return False
-        if self.label_bytes + _size(labels) - (_size(known) if known else 0) > self.label_bytes_limit:
+            self._alone.discard(path)  # somebody still speaks of the place
+            return None
+        more = _size(labels) - (_size(known) if known else 0)
+        if self.label_bytes + coming + more > self.label_bytes_limit:
             raise TooLarge(f"cannot set labels: more than {self.label_bytes_limit} bytes of them (setting limits.label-bytes)")
-        return True
+        return more
 
     def set_labels(self, labels: Labels) -> None:
         """Of one place; the ones before are gone."""
@@ -269,7 +274,17 @@ class Registry:
         known = self.labels.get(path)
         self.label_bytes += _size(labels) - (_size(known) if known else 0)
         self.labels[path] = labels
+        self._alone.discard(path)
         self.generation += 1
+
+    def forget_labels(self) -> None:
+        """Labels of places without series go, but those that came, or came again, since the last call: series may follow."""
+        alone = {path for path in self.labels if self.find(path) is None}
+        gone = alone & self._alone
+        for path in gone:
+            self._drop_labels(path)
+        self.generation += bool(gone)
+        self._alone = alone - gone
 
     def _drop_labels(self, path: tuple[str, ...]) -> None:
         gone = self.labels.pop(path, None)
@@ -280,8 +295,9 @@ class Registry:
         path = place.path
         found: dict[str, str] = {}
         for depth in range(1, len(path) + 1):
-            if path[:depth] in self.labels:
-                found.update(self.labels[path[:depth]].labels)
+            labels = self.labels.get(path[:depth])  # once: other threads ask, too
+            if labels:
+                found.update(labels.labels)
         return found
 
 
