@@ -17,7 +17,8 @@ import pytest
 
 from . import kubernetes as k
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
+SCHEDULED = 360  # seconds: a scheduler that missed that a volume is bound looks again after five minutes
 BROKEN = "broken"
 ACCOUNT = "reader"
 
@@ -55,7 +56,7 @@ def broken(seconds_to_ready: float) -> Iterator[str]:
     k.apply({"apiVersion": "metricscluster.io/v1alpha1", "kind": "MetricsCluster", "metadata": about, "spec": {"image": image}})
     reason = "--for=jsonpath={.status.conditions[?(@.type=='StoreAvailable')].reason}=ImageNotPulled"
     try:
-        k.kubectl("wait", f"metricscluster/{BROKEN}", "--timeout=80s", reason)
+        k.kubectl("wait", f"metricscluster/{BROKEN}", f"--timeout={SCHEDULED}s", reason, seconds=SCHEDULED + 30)
         yield BROKEN
     finally:
         k.kubectl("delete", "metricscluster", BROKEN, "--timeout=60s")
