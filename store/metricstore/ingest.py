@@ -93,7 +93,7 @@ class Ingest:
         may be written. `influx_unit`: see metricwire.lineprotocol. Unavailable when nothing can be stored now: nothing was.
         """
         now = int(self._clock())
-        decoder = None
+        decoder = usual = None
         if not COMPILED or influx_unit or b'"' in body:
             heads = None if COMPILED and not influx_unit else self._heads
             decoder = Decoder(now=now, cluster=cluster, limits=self._limits, heads=heads, influx_unit=influx_unit)
@@ -101,12 +101,12 @@ class Ingest:
             usual = self._usual(self._tables.of(cluster, node), body, cluster, node, now)
             if not usual.others:
                 return await self._keep(body, usual)
-            del usual  # of a long body it is much
         taken, size = Taken(body), max(PIECE_BYTES, self._limits.line)
         with self._engine.taking():  # series are numbered now, and written a little later
             if len(body) <= size:
-                self._take(taken, (0, body, True), decoder, cluster, node, now)
+                self._take(taken, (0, body, True), decoder, cluster, node, now, usual)
                 return await self._keep_taken(taken)
+            del usual  # of a long body it is much
             with self._crowd.room(len(body)):
                 for piece in pieces(body, size):
                     async with self._crowd.turn():
@@ -114,12 +114,19 @@ class Ingest:
                 return await self._keep_taken(taken)
 
     def _take(
-        self, taken: Taken, piece: tuple[int, bytes, bool], decoder: Decoder | None, cluster: str, node: str | None, now: int
+        self,
+        taken: Taken,
+        piece: tuple[int, bytes, bool],
+        decoder: Decoder | None,
+        cluster: str,
+        node: str | None,
+        now: int,
+        usual: Lines | None = None,
     ) -> None:
-        """One piece, by the decoder of the body where it has one."""
+        """One piece, by the decoder of the body where it has one; else by the kernel, which may have made `usual` of it."""
         before, lines, last = piece
         if decoder is None:
-            usual = self._learnt(lines, cluster, node, now)
+            usual = self._learnt(lines, cluster, node, now, usual)
             bad = [one._replace(number=one.number + before) for one in self._counted(lines, usual)]
             batch = _left(lines, usual, before, partial(decode, now=now, cluster=cluster, limits=self._limits))
             usual = usual._replace(lines=usual.lines + np.uint32(before))
@@ -142,9 +149,10 @@ class Ingest:
         await self._store(Columns.joined(taken.columns), list(taken.labels.values()), count)
         return Receipt(count, taken.bad, taken.rejected)
 
-    def _learnt(self, body: bytes, cluster: str, node: str | None, now: int) -> Lines:
-        """What the kernel makes of the lines once it knows their heads."""
-        usual = self._usual(self._tables.of(cluster, node), body, cluster, node, now)
+    def _learnt(self, body: bytes, cluster: str, node: str | None, now: int, usual: Lines | None) -> Lines:
+        """What the kernel makes of the lines once it knows their heads; `usual`: what it made of them before, if it has."""
+        if usual is None:
+            usual = self._usual(self._tables.of(cluster, node), body, cluster, node, now)
         fresh = dict.fromkeys([body[start:end] for _, start, end in usual.fresh])
         table = self._learn(fresh, cluster, node) if fresh else None
         return self._usual(table, body, cluster, node, now) if table else usual
