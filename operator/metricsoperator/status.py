@@ -6,7 +6,6 @@ applied. Progressing = pods are still being replaced. Degraded = something is no
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -15,7 +14,7 @@ from metricsoperator import names
 from metricsoperator.reasons import Reason
 from metricsoperator.spec import MetricsCluster
 from metricsoperator.state import AgentsState, Condition, ConditionType, KeysState, Status, StoreState, VolumeState
-from metricsoperator.trouble import Trouble
+from metricsoperator.trouble import Trouble, seconds
 from metricwire.units import quantity
 
 Manifest = dict[str, Any]
@@ -209,7 +208,7 @@ def _stalled(cluster: MetricsCluster, volumes: Sequence[VolumeState], now: str) 
     """A volume that has been growing for so long that somebody should look."""
     found = []
     for volume in volumes:
-        if volume.growing_since is None or _seconds(now) - _seconds(volume.growing_since) < STALLED:
+        if volume.growing_since is None or seconds(now) - seconds(volume.growing_since) < STALLED:
             continue
         pod = f"{names.store(cluster.name)}-0"
         if volume.state == "FileSystemResizePending":
@@ -221,10 +220,6 @@ def _stalled(cluster: MetricsCluster, volumes: Sequence[VolumeState], now: str) 
         text = f"volume {volume.name} still has {volume.capacity} of {volume.requested}; {cause}, and `kubectl describe pvc`"
         found.append(Trouble(Reason.VOLUME_NOT_GROWN, text))
     return found
-
-
-def _seconds(stamp: str) -> float:
-    return datetime.fromisoformat(stamp).timestamp()
 
 
 def _damaged(cluster: MetricsCluster, keys: KeysState) -> list[Trouble]:

@@ -79,7 +79,7 @@ def lost(pods: Iterable[Manifest], now: float) -> Trouble | None:
         ready, containers = said.get("Ready", {}), said.get("ContainersReady", {})
         silent = ready.get("status") == "False" and not ready.get("reason") and containers.get("status") == "True"
         until = about.get("deletionTimestamp")
-        if until and not about.get("finalizers") and now - _seconds(until) >= OVERDUE:
+        if until and not about.get("finalizers") and now - seconds(until) >= OVERDUE:
             what = f"pod {about['name']} should have gone by {until} and is still there: its node {node} does not end it"
         elif silent:
             what = f"pod {about['name']} is on node {node}, which does not answer"
@@ -91,10 +91,11 @@ def lost(pods: Iterable[Manifest], now: float) -> Trouble | None:
 
 
 def _made(pod: Manifest) -> float:
-    return _seconds(pod["metadata"]["creationTimestamp"])
+    return seconds(pod["metadata"]["creationTimestamp"])
 
 
-def _seconds(stamp: str) -> float:
+def seconds(stamp: str) -> float:
+    """A time of Kubernetes (RFC 3339) as seconds since the epoch."""
     return datetime.fromisoformat(stamp).timestamp()
 
 
